@@ -1,0 +1,90 @@
+"""The plugin API: the only module that a plugin imports.
+
+A complete plugin, an order that serves short prompts first::
+
+    from agentkernel.api import HeapOrder, NoOptions, Order, WaitingCall, hookimpl
+
+
+    class ShortestPrompt(HeapOrder):
+        def key(self, waiting: WaitingCall, now: float) -> int:
+            return sum(len(str(message.get("content", ""))) for message in waiting.call.messages)
+
+
+    @hookimpl
+    def create_order(options: NoOptions) -> Order:
+        return ShortestPrompt()
+
+and its entry point::
+
+    [project.entry-points."agentkernel.order"]
+    shortest_prompt = "my_module"
+
+``ak plugin new --kind order NAME`` writes both, with a conformance test.
+"""
+
+from __future__ import annotations
+
+from agentkernel.api.adapter import Adapter, Seam, Target
+from agentkernel.api.calls import (
+    Body,
+    Call,
+    CallContext,
+    LLMCall,
+    LLMChunk,
+    LLMResponse,
+    Message,
+    Outcome,
+    Timings,
+    ToolCall,
+    ToolRequest,
+    Usage,
+)
+from agentkernel.api.errors import *  # noqa: F403
+from agentkernel.api.errors import __all__ as _errors
+from agentkernel.api.hookspecs import GROUPS, hookimpl
+from agentkernel.api.llm_core import CoreCapabilities, Emit, LLMCore
+from agentkernel.api.options import NoOptions, Options
+from agentkernel.api.scheduling import (
+    WAIT_FOR_RELEASE,
+    Admission,
+    CoreView,
+    HeapOrder,
+    Order,
+    Placement,
+    WaitingCall,
+)
+from agentkernel.api.tools import Tool
+
+__all__ = [
+    "GROUPS",
+    "WAIT_FOR_RELEASE",
+    "Adapter",
+    "Admission",
+    "Body",
+    "Call",
+    "CallContext",
+    "CoreCapabilities",
+    "CoreView",
+    "Emit",
+    "HeapOrder",
+    "LLMCall",
+    "LLMChunk",
+    "LLMCore",
+    "LLMResponse",
+    "Message",
+    "NoOptions",
+    "Options",
+    "Order",
+    "Outcome",
+    "Placement",
+    "Seam",
+    "Target",
+    "Timings",
+    "Tool",
+    "ToolCall",
+    "ToolRequest",
+    "Usage",
+    "WaitingCall",
+    "hookimpl",
+    *_errors,
+]

@@ -1,0 +1,180 @@
+"""The three roles of the scheduler: order, placement and admission.
+
+*Order* says which waiting call comes next, *placement* on which core it runs, *admission* whether it may start now.
+All three are called on the kernel's loop, one call at a time; they see immutable views and the time, do no I/O, start
+no threads and never block.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import msgspec
+
+from agentkernel.api.calls import LLMCall, Usage
+
+__all__ = ["WAIT_FOR_RELEASE", "Admission", "CoreView", "HeapOrder", "Order", "Placement", "WaitingCall"]
+
+WAIT_FOR_RELEASE = math.inf
+"""Answer of :meth:`Admission.check`: not before something that was admitted is released."""
+
+
+class WaitingCall(msgspec.Struct, frozen=True, eq=False):
+    """A call in the queue. ``seq`` grows with submission; ``arrived`` is kernel-clock time in seconds."""
+
+    seq: int
+    call: LLMCall
+    arrived: float
+    attempts: int = 0
+
+    def __hash__(self) -> int:
+        return self.seq
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WaitingCall) and other.seq == self.seq
+
+
+class CoreView(msgspec.Struct, frozen=True):
+    """A core as the scheduler sees it. ``slots`` is None where the core has no limit of its own."""
+
+    name: str
+    slots: int | None
+    in_flight: int
+
+
+class Order(ABC):
+    """Decides which waiting call comes next.
+
+    One instance serves one queue (the calls that the same set of cores can answer). ``push``, ``pop`` and ``remove``
+    cost O(log n) for n waiting calls. Given the same sequence of calls and times, the answers are the same.
+    """
+
+    @abstractmethod
+    def push(self, waiting: WaitingCall, now: float) -> None:
+        """Add a call. A call that is retried is pushed again with its first ``seq`` and ``arrived``."""
+
+    @abstractmethod
+    def pop(self, now: float) -> WaitingCall:
+        """Take out the next call.
+
+        Raises:
+            IndexError: nothing waits.
+        """
+
+    @abstractmethod
+    def peek(self, now: float, count: int = 1) -> Sequence[WaitingCall]:
+        """The next ``count`` calls (fewer when fewer wait), first the one that ``pop`` would return."""
+
+    @abstractmethod
+    def remove(self, waiting: WaitingCall) -> bool:
+        """Take out a call that was cancelled, timed out or chosen by placement. False when it does not wait here."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many calls wait."""
+
+    def finished(self, call: LLMCall, usage: Usage, service_s: float, now: float) -> None:
+        """A call ended after ``service_s`` seconds on a core. Called for every queue's calls, not only this one's."""
+
+    def program_closed(self, program: str) -> None:
+        """No further call of ``program`` will come: forget what was kept about it."""
+
+
+class HeapOrder(Order):
+    """An order that is a sort key: subclass it and write :meth:`key`.
+
+    A binary heap with lazy deletion: push and pop are O(log n), removal is O(1) amortised.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[Any, int, WaitingCall]] = []
+        self._live: dict[int, WaitingCall] = {}
+
+    @abstractmethod
+    def key(self, waiting: WaitingCall, now: float) -> Hashable:
+        """Calls with smaller keys come first; equal keys in order of arrival. Keys must be comparable."""
+
+    def push(self, waiting: WaitingCall, now: float) -> None:
+        self._live[waiting.seq] = waiting
+        heapq.heappush(self._heap, (self.key(waiting, now), waiting.seq, waiting))
+
+    def pop(self, now: float) -> WaitingCall:
+        while self._heap:
+            waiting = heapq.heappop(self._heap)[2]
+            if self._live.get(waiting.seq) is waiting:
+                del self._live[waiting.seq]
+                return waiting
+        raise IndexError("pop from an empty order")
+
+    def peek(self, now: float, count: int = 1) -> Sequence[WaitingCall]:
+        heap, live = self._heap, self._live
+        while heap and live.get(heap[0][2].seq) is not heap[0][2]:
+            heapq.heappop(heap)
+        if count == 1:
+            return (heap[0][2],) if heap else ()
+        entries = heapq.nsmallest(count + len(heap) - len(live), heap)
+        return [entry[2] for entry in entries if live.get(entry[1]) is entry[2]][:count]
+
+    def remove(self, waiting: WaitingCall) -> bool:
+        if self._live.get(waiting.seq) is not waiting:
+            return False
+        del self._live[waiting.seq]
+        if len(self._heap) > 2 * len(self._live) + 64:
+            self._heap = [entry for entry in self._heap if self._live.get(entry[1]) is entry[2]]
+            heapq.heapify(self._heap)
+        return True
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+
+class Placement(ABC):
+    """Decides which of the next calls runs on which core.
+
+    ``lookahead`` is how many of the next calls it wants to see at each decision.
+    """
+
+    lookahead = 1
+
+    @abstractmethod
+    def select(
+        self, waiting: Sequence[WaitingCall], cores: Sequence[CoreView], now: float
+    ) -> tuple[WaitingCall, CoreView] | None:
+        """One of ``waiting`` (never empty, best first) and one of ``cores`` (never empty, each has a free slot).
+
+        None leaves everything waiting until the next submission or release.
+        """
+
+    def finished(self, call: LLMCall, core: str, usage: Usage, now: float) -> None:
+        """A call ended on ``core``."""
+
+    def program_closed(self, program: str) -> None:
+        """No further call of ``program`` will come."""
+
+
+class Admission(ABC):
+    """Decides whether a call may start now on the core that placement chose.
+
+    Several admissions can be configured; a call starts when all of them agree. ``check`` asks and changes nothing;
+    ``acquire`` follows at once when all agreed; ``release`` follows exactly once for each ``acquire``, whatever
+    became of the call.
+    """
+
+    @abstractmethod
+    def check(self, call: LLMCall, core: CoreView, now: float) -> float | None:
+        """None: it may start. Otherwise the kernel-clock time at which to ask again, or ``WAIT_FOR_RELEASE``."""
+
+    @abstractmethod
+    def acquire(self, call: LLMCall, core: CoreView, now: float) -> None:
+        """The call starts."""
+
+    @abstractmethod
+    def release(self, call: LLMCall, core: str, usage: Usage, error: Exception | None, now: float) -> None:
+        """The call left the core: it succeeded (``error`` is None), failed, was cancelled or will be retried."""
+
+    def program_closed(self, program: str) -> None:
+        """No further call of ``program`` will come."""
