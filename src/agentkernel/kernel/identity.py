@@ -1,0 +1,10 @@
+"""Who is calling: the ambient call context of a thread or task."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+
+from agentkernel.api.calls import CallContext
+
+CURRENT: ContextVar[CallContext] = ContextVar("agentkernel_call_context", default=CallContext())
+"""The context that calls take when they name none. Set by ``session`` and by adapters, and while a tool runs."""

@@ -1,0 +1,203 @@
+"""The pool of LLM cores: slots, cool-downs and breakers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agentkernel.api.calls import LLMCall
+from agentkernel.api.errors import (
+    CoreStatusError,
+    CoreUnavailable,
+    LLMCoreError,
+    NoCoreForCall,
+    PluginFault,
+    RateLimited,
+    SyscallTimeout,
+)
+from agentkernel.api.llm_core import CoreCapabilities, LLMCore
+from agentkernel.api.scheduling import CoreView
+
+
+class Breaker:
+    """Stops sending calls to a core that keeps failing.
+
+    Closed until ``failures`` failures in a row; then open for ``open_s``; then half open: one probe decides. A core
+    that fails its probe is *confirmed* out of order, and its callers are told at once instead of waiting. (M. Nygard,
+    "Release It!", 2007, the circuit breaker pattern.)
+    """
+
+    __slots__ = ("_failures", "_in_a_row", "_open_s", "_probing", "last_error", "open_until", "trips")
+
+    def __init__(self, failures: int, open_s: float) -> None:
+        self._failures = failures
+        self._open_s = open_s
+        self._in_a_row = 0
+        self._probing = False
+        self.last_error: Exception | None = None
+        self.open_until: float | None = None
+        self.trips = 0
+
+    def state(self, now: float) -> str:
+        """``closed``, ``open`` or ``half_open``."""
+        if self.open_until is None:
+            return "closed"
+        return "open" if now < self.open_until else "half_open"
+
+    def allows(self, now: float) -> bool:
+        """Whether a call may be sent now."""
+        return self.open_until is None or (now >= self.open_until and not self._probing)
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the core failed its probe as well."""
+        return self.trips > 1
+
+    def sent(self, now: float) -> None:
+        """A call was sent."""
+        if self.open_until is not None:
+            self._probing = True
+
+    def succeeded(self) -> None:
+        """The core answered."""
+        self._in_a_row = self.trips = 0
+        self.open_until = self.last_error = None
+        self._probing = False
+
+    def failed(self, error: Exception, now: float) -> None:
+        """The core failed in a way that is its own fault."""
+        self.last_error = error
+        self._in_a_row += 1
+        if self._probing or (self.open_until is None and self._in_a_row >= self._failures):
+            self.open_until = now + self._open_s
+            self.trips += 1
+        self._probing = False
+
+    def undecided(self) -> None:
+        """The call ended without telling anything about the core (it was cancelled)."""
+        self._probing = False
+
+
+class PooledCore:
+    """An LLM core and what the kernel knows about it."""
+
+    __slots__ = ("_view", "breaker", "capabilities", "cool_until", "core", "failures", "in_flight", "leaving", "name", "served")
+
+    def __init__(self, name: str, core: LLMCore, capabilities: CoreCapabilities, breaker: Breaker) -> None:
+        self.name = name
+        self.core = core
+        self.capabilities = capabilities
+        self.breaker = breaker
+        self.in_flight = 0
+        self.cool_until = 0.0
+        self.leaving = False
+        self.served = 0
+        self.failures = 0
+        self._view: CoreView | None = None
+
+    @property
+    def view(self) -> CoreView:
+        """The core as plugins see it now."""
+        view = self._view
+        if view is None:
+            view = self._view = CoreView(self.name, self.capabilities.slots, self.in_flight)
+        return view
+
+    def has_room(self, now: float) -> bool:
+        """Whether a call may be sent to it now."""
+        slots = self.capabilities.slots
+        return (
+            (slots is None or self.in_flight < slots)
+            and now >= self.cool_until
+            and self.breaker.allows(now)
+            and not self.leaving
+        )
+
+    def reopens_at(self, now: float) -> float | None:
+        """When time alone will give it room: the end of its cool-down or open breaker. None when it is only full."""
+        at = max(self.cool_until, self.breaker.open_until or 0.0)
+        return at if at > now else None
+
+    def take(self, now: float) -> None:
+        """A call starts."""
+        self.in_flight += 1
+        self._view = None
+        self.breaker.sent(now)
+
+    def give_back(self) -> None:
+        """Its slot is free again."""
+        self.in_flight -= 1
+        self._view = None
+
+    def judge(self, error: Exception | None, now: float) -> None:
+        """What the end of a call says about the core's health."""
+        if error is None:
+            self.served += 1
+            self.breaker.succeeded()
+        elif not isinstance(error, (LLMCoreError, PluginFault, SyscallTimeout)):
+            self.breaker.undecided()  # cancelled, refused as malformed, or raised by the caller's own body
+        elif isinstance(error, RateLimited):
+            self.failures += 1
+            self.breaker.undecided()
+            if error.retry_after_s is not None:
+                self.cool_until = max(self.cool_until, now + error.retry_after_s)
+        elif isinstance(error, CoreStatusError) and error.status < 500:
+            self.failures += 1
+            self.breaker.succeeded()
+        else:
+            self.failures += 1
+            self.breaker.failed(error, now)
+
+
+class CorePool:
+    """The cores of one kernel, by name. Used on the kernel's loop."""
+
+    def __init__(self) -> None:
+        self._cores: dict[str, PooledCore] = {}
+
+    def __iter__(self) -> Iterator[PooledCore]:
+        return iter(self._cores.values())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._cores
+
+    def add(self, core: PooledCore) -> None:
+        """Add a started core."""
+        self._cores[core.name] = core
+
+    def remove(self, name: str) -> PooledCore | None:
+        """Take a core out. Calls that run on it go on."""
+        core = self._cores.pop(name, None)
+        if core is not None:
+            core.leaving = True
+        return core
+
+    def eligible(self, call: LLMCall) -> tuple[PooledCore, ...]:
+        """The cores that serve ``call``, whatever their load.
+
+        Raises:
+            NoCoreForCall: there is none.
+        """
+        found = tuple(core for core in self._cores.values() if _serves(core, call))
+        if not found:
+            raise NoCoreForCall(model=call.model, core=call.core, pool=sorted(self._cores))
+        return found
+
+
+def _serves(core: PooledCore, call: LLMCall) -> bool:
+    if call.core is not None:
+        return core.name == call.core
+    capabilities = core.capabilities
+    return capabilities.shared and (
+        call.model is None or not capabilities.models or call.model in capabilities.models
+    )
+
+
+def all_out_of_order(cores: tuple[PooledCore, ...], now: float) -> CoreUnavailable | None:
+    """The error for calls that only these cores could answer, when each of them failed its probe too."""
+    if not all(core.breaker.confirmed and core.breaker.state(now) == "open" for core in cores):
+        return None
+    first = min(cores, key=lambda core: core.breaker.open_until or 0.0)
+    until = first.breaker.open_until or now
+    error = CoreUnavailable(core=first.name, retry_after_s=until - now, last_error=first.breaker.last_error)
+    error.__cause__ = first.breaker.last_error
+    return error

@@ -1,0 +1,311 @@
+"""The ticket: what the caller of a syscall holds until its outcome is there."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from agentkernel.api.calls import Call, LLMChunk, Outcome, Timings, Usage
+from agentkernel.api.errors import SyscallTimeout
+from agentkernel.kernel.loop_thread import Wakeable, mailbox_of
+
+if TYPE_CHECKING:
+    from agentkernel.api.scheduling import WaitingCall
+    from agentkernel.kernel.pool import PooledCore
+
+T = TypeVar("T")
+
+
+class Ticket(Wakeable, Generic[T]):
+    """A submitted syscall.
+
+    It completes exactly once, with a value or a typed error. Every method may be called from any thread, any number
+    of times, except that chunks of a stream go to whoever takes them first.
+
+    The thread or task that waits for the ticket also runs the call's body, where the call has one.
+    """
+
+    __slots__ = (
+        "_admitted",
+        "_attempts",
+        "_cancel",
+        "_chunks",
+        "_clock",
+        "_core",
+        "_ending",
+        "_first_token",
+        "_left_core_at",
+        "_outcome",
+        "_retry_timer",
+        "_started",
+        "_submitted",
+        "_suspended_s",
+        "_task",
+        "_timer",
+        "_waiting",
+        "call",
+        "id",
+    )
+
+    def __init__(
+        self, syscall_id: int, call: Call, clock: Callable[[], float], cancel: Callable[[Ticket[Any]], None]
+    ) -> None:
+        self._waiters: list[Callable[[], object]] = []
+        self.id = syscall_id
+        self.call = call
+        self._clock = clock
+        self._cancel = cancel
+        self._submitted = clock()
+        self._admitted: float | None = None
+        self._started: float | None = None
+        self._first_token: float | None = None
+        self._left_core_at: float | None = None
+        self._suspended_s = 0.0
+        self._attempts = 0
+        self._chunks: deque[LLMChunk] = deque()
+        self._core: PooledCore | None = None
+        self._ending: Exception | None = None
+        self._outcome: Outcome[T] | None = None
+        self._retry_timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiting: WaitingCall | None = None
+
+    def __repr__(self) -> str:
+        return f"<Ticket {self.id}: {self.call.label}, {self.phase}>"
+
+    @property
+    def done(self) -> bool:
+        """Whether the outcome is there."""
+        return self._outcome is not None
+
+    @property
+    def phase(self) -> str:
+        """What the call is doing: ``waiting``, ``running``, ``waiting to retry`` or ``done``."""
+        if self._outcome is not None:
+            return "done"
+        if self._left_core_at is not None:
+            return "waiting to retry"
+        return "waiting" if self._started is None else "running"
+
+    @property
+    def outcome(self) -> Outcome[T] | None:
+        """How the call ended, with its timings; None while it has not."""
+        return self._outcome
+
+    def result(self, timeout_s: float | None = None) -> T:
+        """Wait for the value.
+
+        Args:
+            timeout_s: give up waiting after so many seconds; the call itself goes on (``cancel`` ends it).
+
+        Raises:
+            SyscallTimeout: ``timeout_s`` passed, or the call's own time limit did.
+            AgentKernelError: the call failed; also any exception that the call's own body raised.
+        """
+        try:
+            while self._outcome is None:
+                if not self._wait(self._attention, timeout_s):
+                    raise SyscallTimeout(timeout_s=timeout_s or 0.0, phase=self.phase, what=self.call.label)
+                self._run_body()
+        except (KeyboardInterrupt, SystemExit):
+            self.cancel()
+            raise
+        return _value(self._outcome)
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Wait for the value in a task; cancelling the task cancels the call."""
+        return self._result_async().__await__()
+
+    async def _result_async(self) -> T:
+        try:
+            while self._outcome is None:
+                await self._wait_async(self._attention)
+                await self._run_body_async()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        return _value(self._outcome)
+
+    def stream(self) -> Iterator[LLMChunk]:
+        """The chunks as they come; raises at the end when the call failed. Leaving the loop early cancels the call."""
+        try:
+            while True:
+                self._wait(lambda: self._chunks or self._outcome)
+                while self._chunks:
+                    yield self._chunks.popleft()
+                if self._outcome is not None and not self._chunks:
+                    _value(self._outcome)
+                    return
+        finally:
+            if self._outcome is None:
+                self.cancel()
+
+    async def astream(self) -> AsyncIterator[LLMChunk]:
+        """:meth:`stream` for tasks."""
+        try:
+            while True:
+                await self._wait_async(lambda: self._chunks or self._outcome)
+                while self._chunks:
+                    yield self._chunks.popleft()
+                if self._outcome is not None and not self._chunks:
+                    _value(self._outcome)
+                    return
+        finally:
+            if self._outcome is None:
+                self.cancel()
+
+    def cancel(self) -> None:
+        """End the call. Its slot is free within 100 ms; the outcome is :class:`SyscallCancelled` unless it was faster."""
+        if self._outcome is None:
+            self._cancel(self)
+
+    # What follows is the kernel's side, on the kernel's thread.
+
+    def _emit(self, chunk: LLMChunk) -> None:
+        if self._first_token is None:
+            self._first_token = self._clock()
+        if self._outcome is None:
+            self._chunks.append(chunk)
+            self._wake()
+
+    def _complete(self, value: T | None, error: Exception | None, usage: Usage) -> Outcome[T]:
+        self._outcome = outcome = Outcome(
+            value=value,
+            error=error,
+            timings=Timings(
+                submitted=self._submitted,
+                admitted=self._admitted,
+                started=self._started,
+                first_token=self._first_token,
+                suspended_s=self._suspended_s,
+                finished=self._clock(),
+            ),
+            usage=usage,
+            core=None if self._core is None else self._core.name,
+            attempts=self._attempts,
+        )
+        self._wake()
+        return outcome
+
+    # And this the side of whoever waits.
+
+    def _attention(self) -> bool:
+        body = self.call.body
+        return self._outcome is not None or (type(body) is CallerBody and body.wanted)
+
+    def _run_body(self) -> None:
+        body = self.call.body
+        if type(body) is CallerBody:
+            body.run()
+
+    async def _run_body_async(self) -> None:
+        body = self.call.body
+        if type(body) is CallerBody:
+            await body.run_async()
+
+
+def _value(outcome: Outcome[T]) -> T:
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.value  # type: ignore[return-value]
+
+
+class BodyRaised(Exception):
+    """Carries what a caller's body raised past plugins, which must not mistake it for a fault of their own."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        super().__init__(str(error))
+
+
+class CallerBody(Generic[T]):
+    """Work that runs in the thread or task that waits for the ticket, when the kernel says so.
+
+    Frameworks' own functions run where the framework would have run them: same thread, same event loop, same context
+    variables. Awaiting the body on the kernel's loop asks the waiter to run it.
+    """
+
+    __slots__ = ("_function", "_futures", "_owner")
+
+    def __init__(self, function: Callable[[], T] | Callable[[], Awaitable[T]]) -> None:
+        self._function = function
+        self._futures: deque[asyncio.Future[T]] = deque()
+        self._owner: Ticket[Any] | None = None
+
+    def bind(self, ticket: Ticket[Any]) -> None:
+        """Say whose waiter runs this body."""
+        self._owner = ticket
+
+    async def __call__(self) -> T:
+        """Ask the waiter to run the body, and wait for its value."""
+        if self._owner is None:
+            raise RuntimeError("this body belongs to no submitted call")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._futures.append(future)
+        self._owner._wake()
+        return await future
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the kernel wants it run now."""
+        return bool(self._futures)
+
+    def run(self) -> None:
+        """Run it in this thread, if it is wanted; the kernel gets the value or the error."""
+        future = self._take()
+        if future is None:
+            return
+        try:
+            value = self._function()
+            if inspect.isawaitable(value):
+                raise TypeError("an async body cannot run for a caller that waits in a thread; await the ticket")
+        except BaseException as error:
+            _report(future, None, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            _report(future, value, None)
+
+    async def run_async(self) -> None:
+        """:meth:`run` in a task; the body may be sync or async."""
+        future = self._take()
+        if future is None:
+            return
+        try:
+            value: Any = self._function()
+            if inspect.isawaitable(value):
+                value = await value
+        except BaseException as error:
+            _report(future, None, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            _report(future, value, None)
+
+    def _take(self) -> asyncio.Future[T] | None:
+        while self._futures:
+            try:
+                future = self._futures.popleft()
+            except IndexError:  # another waiter of the same ticket was faster
+                break
+            if not future.done():
+                return future
+        return None
+
+
+def _report(future: asyncio.Future[Any], value: object, error: BaseException | None) -> None:
+    mailbox_of(future.get_loop()).post(_settle, (future, value, error))
+
+
+def _settle(item: tuple[asyncio.Future[Any], object, BaseException | None]) -> None:
+    future, value, error = item
+    if future.done():
+        return
+    if error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(BodyRaised(error))

@@ -1,0 +1,46 @@
+"""The SDK: clients for native agents, and what adapters are made of."""
+
+from __future__ import annotations
+
+from agentkernel.sdk.client import AsyncClient, Client, ToolResult
+from agentkernel.sdk.identity import agent, context_for, current_context, session
+from agentkernel.sdk.interception import (
+    calling_as,
+    program,
+    run_llm,
+    run_tool,
+    run_tool_async,
+    suppress,
+    suppressed,
+)
+from agentkernel.sdk.patching import PatchSet
+from agentkernel.sdk.runtime import current_kernel, find_kernel, use_kernel
+from agentkernel.sdk.tool_schema import tool
+from agentkernel.sdk.wrapping import FrameworkReport, WrapReport, choose_target, unwrap, wrap
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "FrameworkReport",
+    "PatchSet",
+    "ToolResult",
+    "WrapReport",
+    "agent",
+    "calling_as",
+    "choose_target",
+    "context_for",
+    "current_context",
+    "current_kernel",
+    "find_kernel",
+    "program",
+    "run_llm",
+    "run_tool",
+    "run_tool_async",
+    "session",
+    "suppress",
+    "suppressed",
+    "tool",
+    "unwrap",
+    "use_kernel",
+    "wrap",
+]
