@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
+import logging
 import os
 import random
 import time
-import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from agentkernel.api.calls import Call, LLMCall
-from agentkernel.api.errors import (
-    AgentKernelError,
-    KernelForked,
-    KernelNotStarted,
-    KernelStopped,
-    LLMCoreError,
-    PluginFault,
-)
+from agentkernel.api.errors import AgentKernelError, KernelForked, KernelNotStarted, KernelStopped
 from agentkernel.api.llm_core import LLMCore
-from agentkernel.api.options import Options
-from agentkernel.api.scheduling import Admission, Order, Placement
 from agentkernel.api.tools import Tool
 from agentkernel.kernel.checks import check_messages
+from agentkernel.kernel.cores import CoreManager
 from agentkernel.kernel.dispatch import Dispatcher
+from agentkernel.kernel.factory import PluginFactory
+from agentkernel.kernel.fork import after_fork_in_child
 from agentkernel.kernel.loop_thread import LoopThread
-from agentkernel.kernel.pool import Breaker, CorePool, PooledCore
+from agentkernel.kernel.pool import CorePool
 from agentkernel.kernel.programs import Program, Programs
 from agentkernel.kernel.registry import PluginRegistry
 from agentkernel.kernel.retry import RetryBudget, RetryPolicy
@@ -40,7 +31,9 @@ from agentkernel.kernel.stats import KernelStats
 from agentkernel.kernel.ticket import Ticket
 from agentkernel.kernel.tools import ToolManager
 
-_START_TIMEOUT_S = 120.0
+logger = logging.getLogger(__name__)
+
+_START_LIMIT_S = 120.0
 
 
 class Kernel:
@@ -89,8 +82,7 @@ class Kernel:
         self._programs = Programs(clock)
         self._tools = ToolManager(workers=self.settings.kernel.tool_workers)
         self._pool = CorePool()
-        self._derived: dict[object, str] = {}
-        self._joining: dict[object, asyncio.Future[str]] = {}
+        self._factory = PluginFactory(self.registry, self.settings)
         self._state = "new"
         self._pid = os.getpid()
 
@@ -109,9 +101,26 @@ class Kernel:
             return self
         if self._state != "new":
             raise KernelStopped("start()")
+        for name in self.settings.kernel.hooks:
+            self.registry.load("hooks", name)
+        for tool in self._factory.tools():
+            self._tools.register(tool)
+        cores = self._factory.configured_cores()
+        self._build()
+        self._thread.start()
+        self._state = "running"
+        try:
+            self._thread.run(self._begin(cores), _START_LIMIT_S)
+        except BaseException:
+            self.stop()
+            raise
+        after_fork_in_child(self._forked)
+        return self
+
+    def _build(self) -> None:
         settings = self.settings.kernel
         self._thread = LoopThread("agentkernel")
-        self._dispatcher = Dispatcher(
+        self._dispatcher = dispatcher = Dispatcher(
             settings=settings,
             registry=self.registry,
             tools=self._tools,
@@ -125,34 +134,26 @@ class Kernel:
             clock=self.clock,
             loop=self._thread.loop,
         )
-        self._dispatcher.scheduler = Scheduler(
+        dispatcher.scheduler = self._scheduler = Scheduler(
             pool=self._pool,
-            new_order=self._new_order,
-            new_placement=self._new_placement,
-            new_admissions=self._new_admissions,
+            new_order=self._factory.order,
+            new_placement=self._factory.placement,
+            new_admissions=self._factory.admissions,
             clock=self.clock,
             loop=self._thread.loop,
-            start=self._dispatcher.start_llm,
-            fail=self._dispatcher.fail,
+            start=dispatcher.start_llm,
+            fail=dispatcher.fail,
         )
-        for name in settings.hooks:
-            self.registry.load("hooks", name)
-        for name in settings.tools:
-            self._register_tools_of(name)
-        cores = {name: self._create_core(name, core.plugin) for name, core in self.settings.cores.items()}
-        self._thread.start()
-        _watch_for_fork(self)
-        try:
-            self._thread.run(self._start_cores(cores), _START_TIMEOUT_S)
-        except BaseException:
-            self._state = "running"
-            self.stop()
-            raise
-        self._state = "running"
-        return self
+        self._cores = CoreManager(
+            pool=self._pool,
+            factory=self._factory,
+            settings=settings,
+            thread=self._thread,
+            changed=self._scheduler.pool_changed,
+        )
 
-    async def _start_cores(self, cores: Mapping[str, LLMCore]) -> None:
-        await asyncio.gather(*(self._start_core(name, core) for name, core in cores.items()))
+    async def _begin(self, cores: Mapping[str, LLMCore]) -> None:
+        await self._cores.start_all(cores)
         self._dispatcher.refresh_hooks()
         self.registry.hook.kernel_started()
 
@@ -172,10 +173,17 @@ class Kernel:
             self._tools.stop()
 
     async def _stop_everything(self, limit_s: float) -> None:
-        self.registry.hook.kernel_stopping()
+        try:
+            self.registry.hook.kernel_stopping()
+        except Exception:
+            logger.exception("a kernel_stopping hook raised; the kernel stops all the same")
         await self._dispatcher.stop(limit_s)
-        stops = [asyncio.wait_for(core.core.stop(), limit_s) for core in self._pool]
-        await asyncio.gather(*stops, return_exceptions=True)
+        await self._cores.stop_all(limit_s)
+
+    def _forked(self) -> None:
+        if self._state == "running":
+            self._state = "forked"
+            self._dispatcher.abandon(KernelForked(started_in=self._pid, now_in=os.getpid()))
 
     def __enter__(self) -> Kernel:
         return self.start()
@@ -209,6 +217,10 @@ class Kernel:
         if self._state == "running":
             self._thread.post(self._dispatcher.cancel, ticket)
 
+    def _check_running(self, what: str) -> None:
+        if self._state != "running":
+            raise self._state_error(what)
+
     def _state_error(self, what: str) -> AgentKernelError:
         if self._state == "forked":
             return KernelForked(started_in=self._pid, now_in=os.getpid())
@@ -221,7 +233,7 @@ class Kernel:
     def close_program(self, program_id: str) -> None:
         """End a program; the schedulers forget it."""
         if self._programs.close(program_id) and self._state == "running":
-            self._thread.post(self._dispatcher.scheduler.program_closed, program_id)
+            self._thread.post(self._scheduler.program_closed, program_id)
 
     @property
     def programs(self) -> list[Program]:
@@ -238,18 +250,13 @@ class Kernel:
             AgentKernelError: the core cannot start.
             ValueError: the pool has a core of that name.
         """
-        if self._state != "running":
-            raise self._state_error(f"add_core({name!r})")
-        if name in self._pool:
-            raise ValueError(f"the pool has a core named {name!r} already; choose another name or remove it first")
-        if isinstance(core, str):
-            core = self._create_core(name, core, options)
-        self._thread.run(self._join_core(name, core), _START_TIMEOUT_S)
+        self._check_running(f"add_core({name!r})")
+        self._cores.add(name, self._factory.core(name, core, options) if isinstance(core, str) else core)
 
     def remove_core(self, name: str) -> None:
         """Take a core out of the pool and stop it once the calls that run on it have ended."""
-        if self._state == "running":
-            self._thread.run(self._leave_core(name))
+        self._check_running(f"remove_core({name!r})")
+        self._cores.remove(name)
 
     def derive_core(self, key: object, plugin: str, **options: object) -> str:
         """The name of the core for ``key``; it is created at the first call with that key.
@@ -257,76 +264,17 @@ class Kernel:
         For adapters, which make cores of the clients that programs bring along. Such a core answers only the calls
         that name it.
         """
-        name = self._derived.get(key)
-        if name is None:
-            name = f"{plugin}-{len(self._derived) + 1}"
-            core = self._create_core(name, plugin, options)
-            name = self._thread.run(self._join_derived(key, name, core), _START_TIMEOUT_S)
-        return name
+        self._check_running("derive_core()")
+        return self._cores.derive(key, plugin, options)
+
+    def serves(self, model: str | None) -> bool:
+        """Whether a core that the user configured or added serves ``model``; derived cores do not count."""
+        return self._pool.serves(model)
 
     @property
     def cores(self) -> list[str]:
         """Names of the cores in the pool."""
         return sorted(core.name for core in self._pool)
-
-    def _create_core(self, name: str, plugin: str, options: Mapping[str, object] | None = None) -> LLMCore:
-        options_type = self.registry.options_type("llm_core", plugin)
-        if options is None:
-            bound = self.settings.bind(options_type, "cores", name)
-        else:
-            bound = self.settings.bind_arguments(options_type, options, "cores", name)
-        core = self.registry.create("llm_core", plugin, bound, name=name)
-        assert isinstance(core, LLMCore)
-        return core
-
-    async def _start_core(self, name: str, core: LLMCore) -> PooledCore:
-        try:
-            await core.start()
-            capabilities = core.capabilities
-        except AgentKernelError as error:
-            if isinstance(error, LLMCoreError) and not error.core:
-                error.core = name
-            raise
-        except Exception as error:
-            raise PluginFault(f"LLM core {name!r}", "starting", error) from error
-        settings = self.settings.kernel
-        pooled = PooledCore(name, core, capabilities, Breaker(settings.breaker_failures, settings.breaker_open_s))
-        self._pool.add(pooled)
-        return pooled
-
-    async def _join_core(self, name: str, core: LLMCore) -> None:
-        await self._start_core(name, core)
-        self._dispatcher.scheduler.pool_changed()
-        self._dispatcher.scheduler.pump()
-
-    async def _join_derived(self, key: object, name: str, core: LLMCore) -> str:
-        """Several threads may bring a core for the same key at once: the first one's is started, for all of them."""
-        joining = self._joining.get(key)
-        if joining is None:
-            joining = self._joining[key] = asyncio.ensure_future(self._start_derived(key, name, core))
-            joining.add_done_callback(lambda _: self._joining.pop(key, None))
-        return await asyncio.shield(joining)
-
-    async def _start_derived(self, key: object, name: str, core: LLMCore) -> str:
-        if key in self._derived:
-            return self._derived[key]
-        while name in self._pool:
-            name += "+"
-        pooled = await self._start_core(name, core)
-        pooled.capabilities = msgspec.structs.replace(pooled.capabilities, shared=False)
-        self._derived[key] = name
-        return name
-
-    async def _leave_core(self, name: str) -> None:
-        core = self._pool.remove(name)
-        if core is None:
-            return
-        self._derived = {key: derived for key, derived in self._derived.items() if derived != name}
-        self._dispatcher.scheduler.pool_changed()
-        self._dispatcher.scheduler.pump()
-        while core.in_flight:
-            await asyncio.sleep(0.01)
-        await core.core.stop()
 
     # --- plugins
 
@@ -353,43 +301,13 @@ class Kernel:
         """The registered tools, by name."""
         return self._tools.tools
 
-    def _register_tools_of(self, plugin: str) -> None:
-        options = self._options("tool", plugin)
-        tools = self.registry.create("tool", plugin, options)
-        assert isinstance(tools, Sequence)
-        for tool in tools:
-            self._tools.register(tool)
-
-    def _options(self, kind: str, plugin: str) -> Options:
-        return self.settings.bind(self.registry.options_type(kind, plugin), kind, plugin)
-
-    def _new_order(self) -> Order:
-        name = self.settings.kernel.order
-        order = self.registry.create("order", name, self._options("order", name))
-        assert isinstance(order, Order)
-        return order
-
-    def _new_placement(self) -> Placement:
-        name = self.settings.kernel.placement
-        placement = self.registry.create("placement", name, self._options("placement", name))
-        assert isinstance(placement, Placement)
-        return placement
-
-    def _new_admissions(self) -> Sequence[Admission]:
-        admissions = []
-        for name in self.settings.kernel.admission:
-            admission = self.registry.create("admission", name, self._options("admission", name))
-            assert isinstance(admission, Admission)
-            admissions.append(admission)
-        return admissions
-
     # --- what it saw
 
     def stats(self) -> KernelStats:
         """Counts since the start. The values are taken without stopping the kernel, each one right in itself."""
         if self._state == "new":
             raise KernelNotStarted()
-        counters, scheduler = self._dispatcher.counters, self._dispatcher.scheduler
+        counters, scheduler = self._dispatcher.counters, self._scheduler
         return KernelStats(
             llm_calls=counters.llm_calls,
             tool_calls=counters.tool_calls,
@@ -407,23 +325,3 @@ class Kernel:
             waiting=scheduler.waiting,
             running=self._dispatcher.live - scheduler.waiting,
         )
-
-
-_kernels: weakref.WeakSet[Kernel] = weakref.WeakSet()
-
-
-def _watch_for_fork(kernel: Kernel) -> None:
-    if not _kernels and hasattr(os, "register_at_fork") and not _watching:
-        os.register_at_fork(after_in_child=_mark_forked)
-        _watching.append(True)
-    _kernels.add(kernel)
-
-
-_watching: list[bool] = []
-
-
-def _mark_forked() -> None:
-    for kernel in list(_kernels):
-        if kernel._state == "running":
-            kernel._state = "forked"
-            kernel._dispatcher.abandon(KernelForked(started_in=kernel._pid, now_in=os.getpid()))

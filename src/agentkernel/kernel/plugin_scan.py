@@ -117,11 +117,12 @@ def _names() -> list[str]:
     """Names of the distributions that have plugins, each once."""
     names: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
-        if _GROUP_PREFIX not in (distribution.read_text("entry_points.txt") or ""):
-            continue
         try:
-            name = distribution.metadata["Name"]
-            names.setdefault(re.sub(r"[-_.]+", "-", name).lower(), name)
+            if _GROUP_PREFIX not in (distribution.read_text("entry_points.txt") or ""):
+                continue
+            if "Name" in distribution.metadata:
+                name = distribution.metadata["Name"]
+                names.setdefault(re.sub(r"[-_.]+", "-", name).lower(), name)
         except Exception as error:  # noqa: BLE001 - somebody's broken distribution
             log.warning("a distribution without readable metadata is left out: %s", error)
     return sorted(names.values())

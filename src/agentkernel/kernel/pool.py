@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 from agentkernel.api.calls import LLMCall
@@ -80,10 +81,24 @@ class Breaker:
 class PooledCore:
     """An LLM core and what the kernel knows about it."""
 
-    __slots__ = ("_view", "breaker", "capabilities", "cool_until", "core", "failures", "in_flight", "leaving", "name", "served")
+    __slots__ = (
+        "_drained",
+        "_view",
+        "breaker",
+        "capabilities",
+        "cool_until",
+        "core",
+        "failures",
+        "in_flight",
+        "label",
+        "leaving",
+        "name",
+        "served",
+    )
 
     def __init__(self, name: str, core: LLMCore, capabilities: CoreCapabilities, breaker: Breaker) -> None:
         self.name = name
+        self.label = f"LLM core {name!r}"
         self.core = core
         self.capabilities = capabilities
         self.breaker = breaker
@@ -93,6 +108,7 @@ class PooledCore:
         self.served = 0
         self.failures = 0
         self._view: CoreView | None = None
+        self._drained: asyncio.Event | None = None
 
     @property
     def view(self) -> CoreView:
@@ -127,14 +143,25 @@ class PooledCore:
         """Its slot is free again."""
         self.in_flight -= 1
         self._view = None
+        if self._drained is not None and not self.in_flight:
+            self._drained.set()
+
+    async def drained(self) -> None:
+        """Wait until no call runs on it."""
+        if self.in_flight:
+            self._drained = asyncio.Event()
+            await self._drained.wait()
 
     def judge(self, error: Exception | None, now: float) -> None:
         """What the end of a call says about the core's health."""
         if error is None:
             self.served += 1
             self.breaker.succeeded()
-        elif not isinstance(error, (LLMCoreError, PluginFault, SyscallTimeout)):
-            self.breaker.undecided()  # cancelled, refused as malformed, or raised by the caller's own body
+        elif not isinstance(error, (LLMCoreError, PluginFault, SyscallTimeout)) or (
+            isinstance(error, PluginFault) and error.plugin != self.label
+        ):
+            # cancelled, refused as malformed, or raised by the caller's own body or another plugin
+            self.breaker.undecided()
         elif isinstance(error, RateLimited):
             self.failures += 1
             self.breaker.undecided()
@@ -171,6 +198,10 @@ class CorePool:
             core.leaving = True
         return core
 
+    def serves(self, model: str | None) -> bool:
+        """Whether calls that name ``model`` and no core can be answered. Safe from any thread."""
+        return any(_offers(core.capabilities, model) for core in list(self._cores.values()))
+
     def eligible(self, call: LLMCall) -> tuple[PooledCore, ...]:
         """The cores that serve ``call``, whatever their load.
 
@@ -186,10 +217,11 @@ class CorePool:
 def _serves(core: PooledCore, call: LLMCall) -> bool:
     if call.core is not None:
         return core.name == call.core
-    capabilities = core.capabilities
-    return capabilities.shared and (
-        call.model is None or not capabilities.models or call.model in capabilities.models
-    )
+    return _offers(core.capabilities, call.model)
+
+
+def _offers(capabilities: CoreCapabilities, model: str | None) -> bool:
+    return capabilities.shared and (model is None or not capabilities.models or model in capabilities.models)
 
 
 def all_out_of_order(cores: tuple[PooledCore, ...], now: float) -> CoreUnavailable | None:
@@ -201,3 +233,10 @@ def all_out_of_order(cores: tuple[PooledCore, ...], now: float) -> CoreUnavailab
     error = CoreUnavailable(core=first.name, retry_after_s=until - now, last_error=first.breaker.last_error)
     error.__cause__ = first.breaker.last_error
     return error
+
+
+def plugin_fault(plugin: str, doing: str, raised: BaseException) -> PluginFault:
+    """The error for what a plugin raised, with its cause."""
+    fault = PluginFault(plugin, doing, raised)
+    fault.__cause__ = raised
+    return fault

@@ -169,15 +169,6 @@ class Settings:
         """
         return bind_table(options_type, values, path, argument_layer(values).locate)
 
-    @staticmethod
-    def bind_arguments(options_type: type[O], options: Mapping[str, object], *path: str) -> O:
-        """Options that were given as keyword arguments, for what is added at run time.
-
-        Raises:
-            SettingsError: they do not fit ``options_type``.
-        """
-        return bind_table(options_type, options, path, lambda _: "argument")
-
     def entries(self) -> list[SettingEntry]:
         """Every setting, sorted by key, secrets masked.
 

@@ -13,14 +13,13 @@ import pytest
 
 from agentkernel.api import NoOptions, Options, SettingsError
 from agentkernel.kernel.settings import CoreSettings, KernelSettings, Settings, load_settings
-from agentkernel.kernel.toml_lines import TomlLines
 
 
 class Limits(msgspec.Struct, frozen=True):
     requests: int = 1
 
 
-class ServerOptions(Options):
+class ServerOptions(Options, frozen=True):
     base_url: str
     api_key: str = ""
     timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 60.0
@@ -108,7 +107,9 @@ def test_tables_of_two_sources_are_joined_and_lists_replaced(
 
 
 def test_pyproject_table_is_read_where_there_is_no_agentkernel_toml(project: Path) -> None:
-    path = write(project, '[project]\nname="p"\n[tool.agentkernel.kernel]\norder="plas"', "pyproject.toml")
+    path = write(
+        project, '[project]\nname="p"\n[tool.agentkernel.kernel]\norder="plas"', "pyproject.toml"
+    )
     settings = load(project)
     assert settings.kernel.order == "plas"
     assert sources(settings)["kernel.order"] == f"{path}:4"
@@ -136,7 +137,7 @@ def test_config_variable_names_the_project_file(project: Path, user_directory: P
 
 def test_explicit_path_replaces_user_and_project_file(project: Path, user_directory: Path) -> None:
     write(user_directory, '[kernel]\nplacement="user"')
-    write(project, '[kernel]\nmax_retries=9')
+    write(project, "[kernel]\nmax_retries=9")
     other = write(project, '[kernel]\norder="other"', "other.toml")
     for config in (other, str(other), "other.toml"):
         kernel = load(project, config).kernel
@@ -360,13 +361,15 @@ def test_wrong_option_names_its_line(project: Path, line: str, key: str, expecte
 
 def test_missing_option_names_the_line_of_its_table(project: Path) -> None:
     path = write(project, "\n[cores.main]\nplugin='openai'\n")
-    with pytest.raises(SettingsError, match=r"required: set 'base_url' in \[cores.main\]") as caught:
+    with pytest.raises(
+        SettingsError, match=r"required: set 'base_url' in \[cores.main\]"
+    ) as caught:
         load(project).bind(ServerOptions, "cores", "main")
     assert caught.value.source == f"{path}:2"
 
 
 def test_options_that_do_not_fit_together_are_a_settings_error(project: Path) -> None:
-    class Range(Options):
+    class Range(Options, frozen=True):
         low: int = 0
         high: int = 0
 
@@ -430,70 +433,3 @@ def test_secrets_are_masked_in_entries_and_errors_only(project: Path) -> None:
             ServerOptions, "cores", "a"
         )
     assert "sk-" not in str(caught.value)
-
-
-# --- lines of TOML
-
-EVERYTHING = '''\
-top = 1 # a comment with [brackets] and "quotes
-"quo.ted" = "a = b"
-'lit eral'.x = [1, [2, "]"], { inner = 3 },
-  # ] a comment
-]
-text = """
-[not_a_table]
-key = "no key" \\""" still text
-"""
-raw = \'\'\'
-[no]
-\'\'\'\'
-after.dotted.deep = 1979-05-27T07:32:00Z
-[ a . "b c" ]
-inline = { x = { y = "}" }, z = [ "," ] }
-"esc\\u00e9\\"d" = true
-[[rows]]
-column = 1
-[a.second]
-last = "\\\\"
-end = 1'''
-
-
-@pytest.mark.parametrize(
-    ("path", "line"),
-    [
-        ("top", 1),
-        (("quo.ted",), 2),
-        ("lit eral/x", 3),
-        ("text", 6),
-        ("raw", 10),
-        ("after", 13),
-        ("after/dotted/deep", 13),
-        ("a/b c", 14),
-        ("a/b c/inline", 15),
-        ("a/b c/inline/x/y", 15),
-        ("a/b c/inline/z", 15),
-        ('a/b c/escé"d', 16),
-        ("a/b c/not there", 14),
-        ("rows", 17),
-        ("rows/column", 17),
-        ("a/second/last", 20),
-        ("a/second/end", 21),
-        ("not_a_table/key", None),
-        ("inner", None),
-    ],
-)
-def test_line_of_a_key_is_found(path: str | tuple[str, ...], line: int | None) -> None:
-    keys = tuple(path.split("/")) if isinstance(path, str) else path
-    assert TomlLines(EVERYTHING).line(keys) == line
-
-
-@pytest.mark.parametrize("text", ["a = 1\nb", "a = 1\n[b", "a = 1\n= 2\nc = 3", "a = 1\nb = {c", ""])
-def test_text_that_is_no_toml_gives_no_line_rather_than_a_wrong_one(text: str) -> None:
-    lines = TomlLines(text)
-    assert lines.line(("a",)) == (1 if text else None)
-    assert lines.line(("c",)) is None
-
-
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_lines_count_with_any_line_end(newline: str) -> None:
-    assert TomlLines(newline.join(["# x", "[a]", "b = 1", "c = 2"])).line(("a", "c")) == 4

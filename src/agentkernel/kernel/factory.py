@@ -1,0 +1,67 @@
+"""What the configuration names, created by its plugins from validated options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from agentkernel.api.llm_core import LLMCore
+from agentkernel.api.options import Options
+from agentkernel.api.scheduling import Admission, Order, Placement
+from agentkernel.api.tools import Tool
+from agentkernel.kernel.registry import PluginRegistry
+from agentkernel.kernel.settings import Settings
+
+
+class PluginFactory:
+    """Creates cores, scheduling roles and tools. Every method raises PluginError or SettingsError."""
+
+    def __init__(self, registry: PluginRegistry, settings: Settings) -> None:
+        self._registry, self._settings = registry, settings
+
+    def configured_cores(self) -> dict[str, LLMCore]:
+        """The cores of the ``[cores.NAME]`` tables, not started."""
+        cores = {}
+        for name, core in self._settings.cores.items():
+            options_type = self._registry.options_type("llm_core", core.plugin)
+            cores[name] = self._core(name, core.plugin, self._settings.bind(options_type, "cores", name))
+        return cores
+
+    def core(self, name: str, plugin: str, options: Mapping[str, object]) -> LLMCore:
+        """A core that is added at run time, not started."""
+        options_type = self._registry.options_type("llm_core", plugin)
+        return self._core(name, plugin, self._settings.bind_values(options_type, options, "cores", name))
+
+    def _core(self, name: str, plugin: str, options: Options) -> LLMCore:
+        core = self._registry.create("llm_core", plugin, options, name=name)
+        assert isinstance(core, LLMCore)
+        return core
+
+    def order(self) -> Order:
+        """The configured order, for one queue."""
+        order = self._create("order", self._settings.kernel.order)
+        assert isinstance(order, Order)
+        return order
+
+    def placement(self) -> Placement:
+        """The configured placement."""
+        placement = self._create("placement", self._settings.kernel.placement)
+        assert isinstance(placement, Placement)
+        return placement
+
+    def admissions(self) -> tuple[Admission, ...]:
+        """The configured admissions, in their order."""
+        created = [self._create("admission", name) for name in self._settings.kernel.admission]
+        return tuple(admission for admission in created if isinstance(admission, Admission))
+
+    def tools(self) -> list[Tool]:
+        """The tools of the configured tool plugins."""
+        tools: list[Tool] = []
+        for name in self._settings.kernel.tools:
+            created = self._create("tool", name)
+            assert isinstance(created, Sequence)
+            tools.extend(created)
+        return tools
+
+    def _create(self, kind: str, name: str) -> object:
+        options_type = self._registry.options_type(kind, name)
+        return self._registry.create(kind, name, self._settings.bind(options_type, kind, name))
