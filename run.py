@@ -1,0 +1,88 @@
+"""Try or test agentkernel from a fresh clone, with nothing installed but Python.
+
+    python3 run.py demo     AutoGen agents under the kernel; further arguments go to the demo
+    python3 run.py test     everything that CI runs; the last line is the summary of the unit tests
+
+Both install uv and nox into `.venv-run/` and then only choose a nox session: see `noxfile.py`.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv-run"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+TOOLS = ["nox==2026.10.20", "uv==0.13.8"]
+SESSIONS = {"demo": "demo", "test": "ci"}
+SUMMARY = re.compile(r"\d+ (passed|failed|errors?|skipped|deselected)\b.* in [\d.]+s")
+
+
+def main(arguments):
+    if sys.version_info < (3, 10):  # noqa: UP036 - it must run where the package cannot
+        found = ".".join(map(str, sys.version_info[:3]))
+        return f"agentkernel needs Python 3.10 or later, this is {found}: try python3.11 run.py"
+    if not arguments or arguments[0] not in SESSIONS:
+        return __doc__.strip()
+    problem = install_tools()
+    if problem:
+        return problem
+    command = [BIN / "nox", "-f", ROOT / "noxfile.py", "-s", SESSIONS[arguments[0]]]
+    environment = {**os.environ, "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", "")])}
+    environment.setdefault("UV_PYTHON_DOWNLOADS", "never")
+    environment.pop("VIRTUAL_ENV", None)
+    if arguments[0] == "demo":
+        return subprocess.call([*command, "--", *arguments[1:]], env=environment)
+    return run_tests(command, environment)
+
+
+def install_tools():
+    """Install the pinned tools, unless they are there. Returns what went wrong, if anything."""
+    stamp = VENV / "tools.txt"
+    wanted = "\n".join([*TOOLS, sys.version, ""])
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return None
+    create = [sys.executable, "-m", "venv", "--clear", VENV]
+    if subprocess.call(create):
+        return (
+            "This Python cannot create virtual environments: install its\n"
+            "venv module (on Debian and Ubuntu: apt install python3-venv) or use another Python."
+        )
+    if subprocess.call([BIN / "python", "-m", "pip", "install", "--quiet", *TOOLS]):
+        return f"pip could not install {' and '.join(TOOLS)}: see its message above."
+    stamp.write_text(wanted)
+    return None
+
+
+def run_tests(command, environment):
+    """Run nox; say at the end which sessions failed, then repeat pytest's last summary line."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        summary = stream([*command, "--report", report], environment)
+        sessions = json.loads(report.read_text())["sessions"] if report.is_file() else []
+    failed = [session["signatures"][0] for session in sessions if session["result"] != "success"]
+    print(f"\nsessions that failed: {', '.join(failed) or 'none'}")
+    print(summary or "pytest did not run")
+    return int(bool(failed) or not sessions or not summary)
+
+
+def stream(command, environment):
+    """Run a command, show its output as it comes, and return the last of pytest's summary lines."""
+    summary = ""
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        if SUMMARY.search(line):
+            summary = line.rstrip()
+    process.wait()
+    return summary
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
