@@ -9,7 +9,7 @@ from agentkernel.api.options import Options
 from agentkernel.api.scheduling import Admission, Order, Placement
 from agentkernel.api.tools import Tool
 from agentkernel.kernel.registry import PluginRegistry
-from agentkernel.kernel.settings import Settings
+from agentkernel.kernel.settings import KernelSettings, Settings
 
 
 class PluginFactory:
@@ -35,6 +35,19 @@ class PluginFactory:
         core = self._registry.create("llm_core", plugin, options, name=name)
         assert isinstance(core, LLMCore)
         return core
+
+    def load_chosen(self) -> None:
+        """Load the scheduling plugins that the user chose, so that a wrong name shows at once.
+
+        The default ones are loaded at the first LLM call: a kernel without plugins starts.
+        """
+        chosen, default = self._settings.kernel, KernelSettings()
+        if chosen.order != default.order:
+            self._registry.load("order", chosen.order)
+        if chosen.placement != default.placement:
+            self._registry.load("placement", chosen.placement)
+        for name in set(chosen.admission) - set(default.admission):
+            self._registry.load("admission", name)
 
     def order(self) -> Order:
         """The configured order, for one queue."""

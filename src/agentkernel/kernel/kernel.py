@@ -103,6 +103,7 @@ class Kernel:
             raise KernelStopped("start()")
         for name in self.settings.kernel.hooks:
             self.registry.load("hooks", name)
+        self._factory.load_chosen()
         for tool in self._factory.tools():
             self._tools.register(tool)
         cores = self._factory.configured_cores()
