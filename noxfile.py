@@ -68,10 +68,14 @@ def install(
     session.install(*editable, *grouped, *extra)
 
 
+def requirements_of_frameworks() -> list[str]:
+    """Arguments that install the latest supported version of each framework."""
+    return [part for adapter in ADAPTERS for part in ("-r", str(framework_ends(adapter)[-1]))]
+
+
 def install_everything(session: nox.Session, groups: Iterable[str] = ("test",)) -> None:
     """Install the kernel, all plugins, all adapters and the latest framework of each."""
-    latest = [part for adapter in ADAPTERS for part in ("-r", str(framework_ends(adapter)[-1]))]
-    install(session, KERNEL, *PLUGINS, *ADAPTERS, groups=groups, extra=latest)
+    install(session, KERNEL, *PLUGINS, *ADAPTERS, groups=groups, extra=requirements_of_frameworks())
 
 
 def pytest(session: nox.Session, *folders: str | Path) -> None:
@@ -172,10 +176,11 @@ def build(session: nox.Session) -> None:
     session.run("ak", "plugin", "ls", "--json")
 
 
-@nox.session
+@nox.session(python=FRAMEWORK_PYTHON)
 def bench(session: nox.Session) -> None:
     """Every benchmark, quickly; its rows stay in the session's temporary folder."""
-    install(session, KERNEL, *PLUGINS, groups=[], extra=["-r", "benchmarks/requirements.txt"])
+    needed = ["-r", "benchmarks/requirements.txt", *requirements_of_frameworks()]
+    install(session, KERNEL, *PLUGINS, *ADAPTERS, groups=[], extra=needed)
     rows = Path(session.create_tmp()).resolve()
     for benchmark in sorted(Path("benchmarks").glob("[!_]*.py")):
         output = rows / f"{benchmark.stem}.json"

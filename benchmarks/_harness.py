@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import operator
 import statistics
 import subprocess
 import sys
@@ -52,12 +53,13 @@ def claim(
     *,
     at_least: float | None = None,
     at_most: float | None = None,
+    exactly: float | None = None,
 ) -> Row:
-    """A row whose target is a bound on `value`."""
-    target = f"≥ {at_least:,g}" if at_least is not None else f"≤ {at_most:,g}"
-    met = None
-    if value is not None:
-        met = value >= at_least if at_least is not None else value <= (at_most or 0.0)
+    """A row whose target is a bound on `value`; exactly one bound is given."""
+    bounds = (("≥", at_least, operator.ge), ("≤", at_most, operator.le), ("=", exactly, operator.eq))
+    ((sign, bound, holds),) = (each for each in bounds if each[1] is not None)
+    target = f"{sign} {bound:,g}"
+    met = None if value is None else holds(value, bound)
     return Row(text, value, unit, baseline, target, met)
 
 

@@ -77,7 +77,7 @@ def mint_rows(programs: Sequence[mint.Program], data: Path) -> list[Row]:
                 same,
                 "programs",
                 "AutoGen",
-                at_least=len(programs),
+                exactly=len(programs),
             )
         )
         rows.append(
@@ -86,7 +86,7 @@ def mint_rows(programs: Sequence[mint.Program], data: Path) -> list[Row]:
                 saw.llm_calls,
                 "calls",
                 "recorded",
-                at_least=calls,
+                exactly=calls,
             )
         )
     return rows
@@ -110,24 +110,24 @@ def humaneval_rows(problems: Sequence[dict]) -> list[Row]:
             sum(map(humaneval.passed, plain)),
             "problems",
             "-",
-            at_least=count,
+            exactly=count,
         ),
         claim(
             "HumanEval, wrapped: tests pass",
             sum(map(humaneval.passed, wrapped)),
             "problems",
             "AutoGen",
-            at_least=count,
+            exactly=count,
         ),
         claim(
             "HumanEval: identical histories",
             sum(a == b for a, b in zip(plain, wrapped, strict=True)),
             "problems",
             "AutoGen",
-            at_least=count,
+            exactly=count,
         ),
         claim(
-            "HumanEval: executions seen by the kernel", saw.code_calls, "calls", "-", at_least=count
+            "HumanEval: executions seen by the kernel", saw.code_calls, "calls", "-", exactly=count
         ),
     ]
 

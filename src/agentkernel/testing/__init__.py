@@ -1,0 +1,73 @@
+"""For those who test plugins, adapters and programs: conformance kits, fakes, a fault server, pytest fixtures.
+
+* :mod:`agentkernel.testing.kits`: the contract of each plugin kind as tests to inherit;
+* :class:`FakeCore`, :class:`FakeClock`, :func:`recording_hooks`: a scripted core, a clock, hooks that remember;
+* :class:`OpenAIServer`: a scriptable OpenAI-compatible server on 127.0.0.1;
+* the pytest fixtures ``kernel``, ``fake_core`` and ``no_leaks``.
+
+The names below are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agentkernel.testing.fakes import (
+        FakeClock,
+        FakeCore,
+        Fault,
+        RecordingHooks,
+        recording_hooks,
+    )
+    from agentkernel.testing.kits import (
+        AdapterKit,
+        AdmissionKit,
+        CoreCalls,
+        HooksKit,
+        LLMCoreKit,
+        OrderKit,
+        PlacementKit,
+        ToolExample,
+        ToolKit,
+    )
+    from agentkernel.testing.openai_server import OpenAIServer, Reply
+
+__all__ = [
+    "AdapterKit",
+    "AdmissionKit",
+    "CoreCalls",
+    "FakeClock",
+    "FakeCore",
+    "Fault",
+    "HooksKit",
+    "LLMCoreKit",
+    "OpenAIServer",
+    "OrderKit",
+    "PlacementKit",
+    "RecordingHooks",
+    "Reply",
+    "ToolExample",
+    "ToolKit",
+    "recording_hooks",
+]
+
+_HOMES = {
+    **dict.fromkeys(
+        ("FakeClock", "FakeCore", "Fault", "RecordingHooks", "recording_hooks"), "fakes"
+    ),
+    **dict.fromkeys(("OpenAIServer", "Reply"), "openai_server"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = importlib.import_module(f"{__name__}.{_HOMES.get(name, 'kits')}")
+    value = globals()[name] = getattr(home, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
