@@ -47,12 +47,12 @@ def serve(recording: Path, *, slots: int | None = None, paced: bool = True) -> I
 
 def main(recording: str, slots: int, paced: bool) -> None:
     """Serve until stdin closes; at the end, print how many requests came and how many were turned away."""
-    from agentkernel_core_replay._recordings import Recordings
+    from agentkernel_core_replay import Recordings
 
     from agentkernel.testing import OpenAIServer, Reply
     from agentkernel.testing.openai_server import Usage
 
-    recordings = Recordings(match="exact")
+    recordings = Recordings(match="inputs")
     recordings.load(Path(recording))
     counts = {"requests": 0, "refused": 0}
 

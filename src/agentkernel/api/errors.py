@@ -96,7 +96,7 @@ class SettingsError(AgentKernelError):
     """A setting cannot be used.
 
     ``key`` is its dotted path, ``source`` where it came from (``agentkernel.toml:12``, ``environment
-    AGENTKERNEL_KERNEL__ORDER``, ``keyword argument``).
+    AGENTKERNEL_KERNEL__ORDER``, ``argument``).
     """
 
     def __init__(self, *, key: str, found: object, expected: str, source: str, cure: str = "") -> None:
@@ -154,7 +154,7 @@ class KernelStopped(KernelStateError):
     """The kernel was stopped before or while the call ran."""
 
     def __init__(self, doing: str = "this call") -> None:
-        super().__init__(f"the kernel was stopped; {doing} was not executed. Start a new Kernel, or call wrap() again")
+        super().__init__(f"the kernel was stopped before {doing} was done. Start a new Kernel, or call wrap() again")
 
 
 class KernelForked(KernelStateError):
@@ -169,7 +169,11 @@ class KernelForked(KernelStateError):
 
 
 class SyscallError(AgentKernelError):
-    """One call failed. ``retryable`` tells whether the same call can succeed when it is made again."""
+    """One call failed.
+
+    ``retryable`` tells whether the same call can succeed when it is made again. The kernel has repeated what it may
+    repeat by itself; from here on it is for the caller to decide.
+    """
 
     retryable = False
 
@@ -222,7 +226,7 @@ class KernelBusy(SyscallError):
     def __init__(self, *, waiting: int, retry_after_s: float) -> None:
         self.waiting, self.retry_after_s = waiting, retry_after_s
         super().__init__(
-            f"{waiting} calls are waiting, which is the limit. Try again in {retry_after_s:.1f} s, "
+            f"{waiting} calls are in the queue, which is the limit. Try again in {retry_after_s:.1f} s, "
             "or raise kernel.max_waiting"
         )
 

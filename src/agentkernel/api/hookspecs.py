@@ -38,9 +38,10 @@ GROUPS = {
 """Plugin kinds, and the hook that a plugin of the kind must implement. The entry-point group is ``agentkernel.KIND``."""
 
 
-# --- Creation. Of all plugins, only the one that the configuration names for the role is called, on the thread that
-# --- starts the kernel (later, for cores that are added at run time). `options` is validated against the class with
-# --- which the plugin annotates the parameter.
+# --- Creation. Of all plugins, only the one that the configuration names for the role is called. `options` is validated
+# --- against the class with which the plugin annotates the parameter. Cores, tools and adapters are created on the thread
+# --- that starts the kernel or adds them; order, placement and admission on the kernel's loop, when the first LLM call
+# --- comes, so their hooks must not block.
 
 
 @hookspec
@@ -82,7 +83,8 @@ def create_adapter() -> Adapter:  # type: ignore[empty-body]
 
 
 # --- Syscalls. Every loaded plugin's implementation is called, on the kernel's loop; none may block. The kernel calls
-# --- each hook once a syscall, never once a token, and not at all when no plugin implements it.
+# --- each hook once a syscall (`syscall_execute` once an attempt), never once a token, and not at all when no plugin
+# --- implements it.
 
 
 @hookspec

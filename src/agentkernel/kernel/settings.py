@@ -34,7 +34,7 @@ __all__ = ["CoreSettings", "KernelSettings", "SettingEntry", "Settings", "load_s
 
 O = TypeVar("O", bound=Options)  # noqa: E741
 
-_OPTION_TABLES = ("order", "placement", "admission", "tool", "hooks")
+_OPTION_TABLES = ("order", "placement", "admission", "tool")
 _TABLES = ("kernel", "cores", "plugins", *_OPTION_TABLES)
 
 _Name = Annotated[str, msgspec.Meta(min_length=1)]
@@ -53,7 +53,8 @@ class KernelSettings(msgspec.Struct, frozen=True, kw_only=True):
         admission: names of the admission plugins; a call starts when all of them agree.
         tools: names of the tool plugins whose tools are registered at the start.
         hooks: names of the syscall-hook plugins to load.
-        max_waiting: calls that may wait at once; one more is refused with ``KernelBusy``.
+        max_waiting: LLM calls that may wait at once, and tool calls that may be there at once; one
+            more is refused with ``KernelBusy``.
         llm_timeout_s: seconds from submission to outcome of an LLM call that sets no limit.
         tool_timeout_s: seconds for a tool call where neither call nor tool sets a limit; None means
             no limit.
@@ -65,7 +66,7 @@ class KernelSettings(msgspec.Struct, frozen=True, kw_only=True):
         breaker_failures: failures in a row after which a core gets no calls.
         breaker_open_s: seconds before such a core gets a trial call.
         tool_workers: threads for tools that are plain functions.
-        stop_timeout_s: seconds that stopping waits for running calls before it cancels them.
+        stop_timeout_s: seconds that stopping waits for cancelled calls, and for cores, to end.
     """
 
     order: _Name = "fifo"
@@ -207,8 +208,8 @@ def load_settings(
     """Read and validate the settings.
 
     Args:
-        config: path of the only settings file to read; or settings as a mapping of the same shape
-            as the file, which win over files and environment.
+        config: path of the only settings file to read, or a mapping of the same shape in place of
+            all files.
         overrides: more settings of that shape, which win over everything.
         environ: the environment; None takes the process's.
         cwd: where the project's settings file is looked for; None takes the working directory.
@@ -218,10 +219,13 @@ def load_settings(
             type.
     """
     environ = os.environ if environ is None else environ
-    given, explicit = (config, None) if isinstance(config, Mapping) else (None, config)
-    layers = file_layers(explicit, environ, Path.cwd() if cwd is None else cwd)
+    if isinstance(config, Mapping):
+        layers = [argument_layer(config)]
+    else:
+        layers = file_layers(config, environ, Path.cwd() if cwd is None else cwd)
     layers.append(environment_layer(environ))
-    layers.extend(argument_layer(values) for values in (given, overrides) if values is not None)
+    if overrides is not None:
+        layers.append(argument_layer(overrides))
     return Settings(Merged(layers))
 
 

@@ -77,13 +77,21 @@ def test_each_source_wins_over_those_before_it(project: Path, user_directory: Pa
     write(user_directory, '[kernel]\norder="1"\nplacement="1"\nmax_retries=1\ntool_workers=1')
     write(project, '[kernel]\nplacement="2"\nmax_retries=2\ntool_workers=2')
     settings = load_settings(
-        {"kernel": {"tool_workers": 4}},
+        overrides={"kernel": {"tool_workers": 4}},
         environ={"AGENTKERNEL_KERNEL__MAX_RETRIES": "3", "AGENTKERNEL_KERNEL__TOOL_WORKERS": "3"},
         cwd=project,
     )
     kernel = settings.kernel
     found = (kernel.order, kernel.placement, kernel.max_retries, kernel.tool_workers)
     assert found == ("1", "2", 3, 4)
+
+
+def test_a_config_mapping_takes_the_place_of_all_files(project: Path, user_directory: Path) -> None:
+    write(user_directory, '[kernel]\norder="1"')
+    write(project, '[kernel]\nplacement="2"\nmax_retries=2')
+    environ = {"AGENTKERNEL_KERNEL__MAX_RETRIES": "3"}
+    kernel = load_settings({"kernel": {"max_retries": 4}}, environ=environ, cwd=project).kernel
+    assert (kernel.order, kernel.placement, kernel.max_retries) == ("fifo", "least_loaded", 3)
 
 
 def test_overrides_win_over_a_config_mapping(project: Path) -> None:
