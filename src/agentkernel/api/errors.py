@@ -99,7 +99,9 @@ class SettingsError(AgentKernelError):
     AGENTKERNEL_KERNEL__ORDER``, ``argument``).
     """
 
-    def __init__(self, *, key: str, found: object, expected: str, source: str, cure: str = "") -> None:
+    def __init__(
+        self, *, key: str, found: object, expected: str, source: str, cure: str = ""
+    ) -> None:
         self.key, self.found, self.expected, self.source = key, found, expected, source
         text = f"{source}: {key}: expected {expected}, found {found!r}"
         super().__init__(f"{text}. {cure}" if cure else text)
@@ -116,11 +118,21 @@ class PluginError(AgentKernelError):
 class PluginNotFound(PluginError):
     """No installed plugin of that kind has that name."""
 
-    def __init__(self, kind: str, name: str, *, installed: Sequence[str], suggestion: str | None, install: str) -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: str,
+        *,
+        installed: Sequence[str],
+        suggestion: str | None,
+        install: str,
+    ) -> None:
         self.installed, self.suggestion, self.install = tuple(installed), suggestion, install
         hint = f" Did you mean {suggestion!r}?" if suggestion else ""
         have = ", ".join(installed) or "none"
-        super().__init__(kind, name, f"not installed.{hint} Installed: {have}. To install it: {install}")
+        super().__init__(
+            kind, name, f"not installed.{hint} Installed: {have}. To install it: {install}"
+        )
 
 
 class PluginBlocked(PluginError):
@@ -147,14 +159,18 @@ class KernelNotStarted(KernelStateError):
     """The kernel was not started."""
 
     def __init__(self) -> None:
-        super().__init__("the kernel is not running. Call kernel.start(), or use it as a context manager")
+        super().__init__(
+            "the kernel is not running. Call kernel.start(), or use it as a context manager"
+        )
 
 
 class KernelStopped(KernelStateError):
     """The kernel was stopped before or while the call ran."""
 
     def __init__(self, doing: str = "this call") -> None:
-        super().__init__(f"the kernel was stopped before {doing} was done. Start a new Kernel, or call wrap() again")
+        super().__init__(
+            f"the kernel was stopped before {doing} was done. Start a new Kernel, or call wrap() again"
+        )
 
 
 class KernelForked(KernelStateError):
@@ -236,7 +252,9 @@ class SyscallTimeout(SyscallError, TimeoutError):
 
     def __init__(self, *, timeout_s: float, phase: str, what: str) -> None:
         self.timeout_s, self.phase, self.what = timeout_s, phase, what
-        super().__init__(f"{what} did not finish within {timeout_s:g} s (it was {phase}). Raise timeout_s, or add capacity")
+        super().__init__(
+            f"{what} did not finish within {timeout_s:g} s (it was {phase}). Raise timeout_s, or add capacity"
+        )
 
 
 class SyscallCancelled(SyscallError):
@@ -280,7 +298,9 @@ class ToolNotFound(ToolError):
         self.registered, self.suggestion = tuple(registered), suggestion
         hint = f" Did you mean {suggestion!r}?" if suggestion else ""
         have = ", ".join(registered) or "none"
-        super().__init__(tool, f"not registered.{hint} Registered: {have}. Add it with kernel.register_tool(...)")
+        super().__init__(
+            tool, f"not registered.{hint} Registered: {have}. Add it with kernel.register_tool(...)"
+        )
 
 
 class ToolFailed(ToolError):
@@ -313,7 +333,9 @@ class CoreUnavailable(LLMCoreError):
 
     retryable = True
 
-    def __init__(self, *, core: str, retry_after_s: float, last_error: BaseException | None) -> None:
+    def __init__(
+        self, *, core: str, retry_after_s: float, last_error: BaseException | None
+    ) -> None:
         self.retry_after_s = retry_after_s
         why = f" Last failure: {last_error}" if last_error else ""
         super().__init__(
@@ -378,9 +400,18 @@ class AdapterError(AgentKernelError):
 class UnsupportedTarget(AdapterError):
     """The installed version of the framework is outside the adapter's range. It was not imported."""
 
-    def __init__(self, *, adapter: str, distribution: str, found: str | None, supported: str) -> None:
-        self.adapter, self.distribution, self.found, self.supported = adapter, distribution, found, supported
-        have = f"{distribution} {found} is installed" if found else f"{distribution} is not installed"
+    def __init__(
+        self, *, adapter: str, distribution: str, found: str | None, supported: str
+    ) -> None:
+        self.adapter, self.distribution, self.found, self.supported = (
+            adapter,
+            distribution,
+            found,
+            supported,
+        )
+        have = (
+            f"{distribution} {found} is installed" if found else f"{distribution} is not installed"
+        )
         super().__init__(f"adapter {adapter!r} supports {distribution}{supported}; {have}")
 
 

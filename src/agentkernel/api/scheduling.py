@@ -17,7 +17,15 @@ import msgspec
 
 from agentkernel.api.calls import LLMCall, Usage
 
-__all__ = ["WAIT_FOR_RELEASE", "Admission", "CoreView", "HeapOrder", "Order", "Placement", "WaitingCall"]
+__all__ = [
+    "WAIT_FOR_RELEASE",
+    "Admission",
+    "CoreView",
+    "HeapOrder",
+    "Order",
+    "Placement",
+    "WaitingCall",
+]
 
 WAIT_FOR_RELEASE = math.inf
 """Answer of :meth:`Admission.check`: not before something that was admitted is released."""
@@ -173,7 +181,9 @@ class Admission(ABC):
         """The call starts."""
 
     @abstractmethod
-    def release(self, call: LLMCall, core: str, usage: Usage, error: Exception | None, now: float) -> None:
+    def release(
+        self, call: LLMCall, core: str, usage: Usage, error: Exception | None, now: float
+    ) -> None:
         """The call left the core: it succeeded (``error`` is None), failed, was cancelled or will be retried."""
 
     def program_closed(self, program: str) -> None:

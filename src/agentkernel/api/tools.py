@@ -28,7 +28,9 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     description: str = ""
-    parameters: Mapping[str, Any] = msgspec.field(default_factory=lambda: {"type": "object", "properties": {}})
+    parameters: Mapping[str, Any] = msgspec.field(
+        default_factory=lambda: {"type": "object", "properties": {}}
+    )
     function: Callable[..., Any]
     max_parallel: int | None = None
     timeout_s: float | None = None
@@ -38,5 +40,9 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
         """The tool in the form that OpenAI's ``tools`` request field takes."""
         return {
             "type": "function",
-            "function": {"name": self.name, "description": self.description, "parameters": dict(self.parameters)},
+            "function": {
+                "name": self.name,
+                "description": self.description,
+                "parameters": dict(self.parameters),
+            },
         }

@@ -16,10 +16,16 @@ def check_messages(messages: object) -> None:
         raise InvalidMessages("messages", found=messages, expected="at least one message")
     for position, message in enumerate(messages):
         if not isinstance(message, Mapping):
-            raise InvalidMessages(f"messages[{position}]", found=message, expected="a mapping with 'role' and 'content'")
+            raise InvalidMessages(
+                f"messages[{position}]",
+                found=message,
+                expected="a mapping with 'role' and 'content'",
+            )
         if not isinstance(message.get("role"), str):
             raise InvalidMessages(
-                f"messages[{position}]", found=dict(message), expected="a 'role' such as 'user', 'assistant' or 'tool'"
+                f"messages[{position}]",
+                found=dict(message),
+                expected="a 'role' such as 'user', 'assistant' or 'tool'",
             )
 
 
@@ -27,6 +33,10 @@ def check_tools(tools: Sequence[Mapping[str, Any]] | None) -> None:
     """Raise InvalidToolSchema unless every tool is in OpenAI's form with a valid JSON schema of its parameters."""
     if tools is None:
         return
+    if not isinstance(tools, (list, tuple)):
+        raise InvalidToolSchema(
+            "tools", f"expected a list of tools, found {type(tools).__name__} {tools!r}"
+        )
     for position, tool in enumerate(tools):
         where = f"tools[{position}]"
         if not isinstance(tool, Mapping):
@@ -50,8 +60,13 @@ def compile_schema(tool: str, schema: object) -> Any:
         raise InvalidToolSchema(tool, f"its type is {schema['type']!r}, not 'object'")
     try:
         jsonschema_rs.meta.validate(dict(schema))
-        return jsonschema_rs.validator_for(dict(schema))
+        return jsonschema_rs.validator_for(dict(schema), retriever=_refuse)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         where = ".".join(map(str, getattr(error, "instance_path", ())))
         text = str(getattr(error, "message", error)).splitlines()[0]
         raise InvalidToolSchema(tool, f"{where}: {text}" if where else text) from error
+
+
+def _refuse(uri: str) -> Any:
+    """Schemas come from anywhere: they must not make the kernel open files or connections."""
+    raise ValueError(f"{uri}: references to other documents are not followed")

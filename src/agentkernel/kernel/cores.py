@@ -66,8 +66,11 @@ class CoreManager:
 
     async def stop_all(self, limit_s: float) -> None:
         """Stop every core; one that does not end within ``limit_s`` is left behind."""
-        stops = [asyncio.wait_for(core.core.stop(), limit_s) for core in self._pool]
-        await asyncio.gather(*stops, return_exceptions=True)
+
+        async def stop(core: PooledCore) -> None:
+            await asyncio.wait_for(core.core.stop(), limit_s)
+
+        await asyncio.gather(*map(stop, self._pool), return_exceptions=True)
 
     async def _start(self, name: str, core: LLMCore) -> PooledCore:
         try:
@@ -77,7 +80,7 @@ class CoreManager:
             if isinstance(error, LLMCoreError) and not error.core:
                 error.core = name
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginFault(f"LLM core {name!r}", "starting", error) from error
         breaker = Breaker(self._settings.breaker_failures, self._settings.breaker_open_s)
         pooled = PooledCore(name, core, capabilities, breaker)
@@ -86,7 +89,9 @@ class CoreManager:
 
     async def _join(self, name: str, core: LLMCore) -> None:
         if name in self._pool:
-            raise ValueError(f"the pool has a core named {name!r} already; choose another name or remove it first")
+            raise ValueError(
+                f"the pool has a core named {name!r} already; choose another name or remove it first"
+            )
         await self._start(name, core)
         self._changed()
 
@@ -94,7 +99,9 @@ class CoreManager:
         """Several threads may bring a core for the same key at once: the first one's is started, for all of them."""
         joining = self._joining.get(key)
         if joining is None:
-            joining = self._joining[key] = asyncio.ensure_future(self._start_derived(key, name, core))
+            joining = self._joining[key] = asyncio.ensure_future(
+                self._start_derived(key, name, core)
+            )
             joining.add_done_callback(lambda _: self._joining.pop(key, None))
         return await asyncio.shield(joining)
 

@@ -12,15 +12,16 @@ from agentkernel.api.calls import LLMCall, LLMResponse, ToolCall, Usage
 from agentkernel.api.errors import (
     AgentKernelError,
     KernelBusy,
-    KernelForked,
+    KernelStateError,
     KernelStopped,
     LLMCoreError,
-    PluginFault,
     SyscallCancelled,
     SyscallTimeout,
 )
 from agentkernel.api.hookspecs import hookimpl
-from agentkernel.kernel.pool import PooledCore
+from agentkernel.kernel.deadlines import Deadlines
+from agentkernel.kernel.loop_thread import mailbox_of
+from agentkernel.kernel.pool import PooledCore, plugin_fault
 from agentkernel.kernel.registry import PluginRegistry
 from agentkernel.kernel.retry import RetryPolicy
 from agentkernel.kernel.scheduler import Scheduler
@@ -53,11 +54,12 @@ class Dispatcher:
         self._settings, self._registry, self._tools, self._retry = settings, registry, tools, retry
         self._clock, self._loop = clock, loop
         self._stages = Stages()
+        self._deadlines = Deadlines(loop, clock, self._time_out)
         self._live: dict[int, Ticket[Any]] = {}
         self._cores: dict[int, PooledCore] = {}
         self._registered: dict[int, RegisteredTool] = {}
         self._tools_live = 0
-        self._stopping = False
+        self._refuse: Callable[[str], AgentKernelError] | None = None
         self._hears_submitted = self._hears_execute = self._hears_finished = False
         self.counters = Counters()
         self.scheduler: Scheduler
@@ -86,7 +88,10 @@ class Dispatcher:
             if type(call.body) is CallerBody:
                 call.body.bind(ticket)
             if isinstance(call, LLMCall):
-                self._set_timer(ticket, self._settings.llm_timeout_s if call.timeout_s is None else call.timeout_s)
+                self._set_deadline(
+                    ticket,
+                    self._settings.llm_timeout_s if call.timeout_s is None else call.timeout_s,
+                )
                 self._retry.budget.called()
                 self.scheduler.enqueue(ticket)
                 self.scheduler.pump()
@@ -94,22 +99,21 @@ class Dispatcher:
                 self._start_tool(ticket, call)
         except AgentKernelError as error:
             self._finish(ticket, error=error)
-        except Exception as error:
-            fault = PluginFault("a plugin", "taking the call", error)
-            fault.__cause__ = error
-            self._finish(ticket, error=fault)
+        except BaseException as error:  # noqa: BLE001 - hooks and scheduling plugins, whatever they raise
+            self._finish(ticket, error=plugin_fault("a plugin", "taking the call", error))
 
     def _check_room(self, call: LLMCall | ToolCall) -> None:
-        if self._stopping:
-            raise KernelStopped(call.label)
+        if self._refuse is not None:
+            raise self._refuse(call.label)
         waiting = self.scheduler.waiting if isinstance(call, LLMCall) else self._tools_live
         if waiting >= self._settings.max_waiting:
-            raise KernelBusy(waiting=waiting, retry_after_s=self.counters.time_to_drain_s(waiting / 10))
+            raise KernelBusy(
+                waiting=waiting, retry_after_s=self.counters.time_to_drain_s(waiting / 10)
+            )
 
-    def _set_timer(self, ticket: Ticket[Any], timeout_s: float | None) -> None:
+    def _set_deadline(self, ticket: Ticket[Any], timeout_s: float | None) -> None:
         if timeout_s is not None and timeout_s != math.inf:
-            delay = ticket._submitted + timeout_s - self._clock()
-            ticket._timer = self._loop.call_later(max(delay, 0.0), self._time_out, ticket, timeout_s)
+            self._deadlines.add(ticket, timeout_s)
 
     # --- LLM calls
 
@@ -131,35 +135,44 @@ class Dispatcher:
         error: Exception | None = None
         try:
             if self._hears_execute:
-                value = await self._registry.hook.syscall_execute(call=ticket.call, syscall_id=ticket.id)
+                value = _checked(
+                    await self._registry.hook.syscall_execute(
+                        call=ticket.call, syscall_id=ticket.id
+                    )
+                )
             else:
                 value = await self._execute_llm(ticket, core)
-            if not isinstance(value, LLMResponse):
-                raise TypeError(f"it returned {type(value).__name__}, not LLMResponse")
-        except asyncio.CancelledError:
-            error = ticket._ending or SyscallCancelled(ticket.call.label)
-        except BodyRaised as raised:
-            error = _as_exception(raised.error)
-        except AgentKernelError as raised:
-            error = raised
-        except Exception as raised:
-            error = PluginFault(f"LLM core {core.name!r}", "answering", raised)
-            error.__cause__ = raised
+        except GeneratorExit:
+            raise  # the loop is gone
+        except BaseException as raised:  # noqa: BLE001 - plugins' code; SystemExit would end the kernel's thread
+            error = _as_outcome(ticket, raised, "a syscall_execute hook", "answering")
         self._leave_core(ticket, core, value, error)
 
     async def _execute_llm(self, ticket: Ticket[Any], core: PooledCore) -> LLMResponse:
         call = ticket.call
         assert isinstance(call, LLMCall)
-        return await core.core.execute(call, ticket._emit if call.stream else None)
+        try:
+            return _checked(await core.core.execute(call, ticket._emit if call.stream else None))
+        except BaseException as raised:
+            if _is_typed(ticket, raised):
+                raise
+            raise plugin_fault(core.label, "answering", raised) from raised
 
     def _leave_core(
-        self, ticket: Ticket[Any], core: PooledCore, value: LLMResponse | None, error: Exception | None
+        self,
+        ticket: Ticket[Any],
+        core: PooledCore,
+        value: LLMResponse | None,
+        error: Exception | None,
     ) -> None:
         """Give the slot back, once, and complete the ticket or let it wait for its next attempt."""
         usage = _NO_USAGE if value is None else value.usage
         if self._cores.pop(ticket.id, None) is not None:
             hung = isinstance(error, SyscallTimeout) and ticket._first_token is None
-            core.judge(SyscallCancelled() if isinstance(error, SyscallTimeout) and not hung else error, self._clock())
+            core.judge(
+                SyscallCancelled() if isinstance(error, SyscallTimeout) and not hung else error,
+                self._clock(),
+            )
             self.scheduler.release(ticket, core, usage, error)
         if ticket._outcome is None:
             if isinstance(error, LLMCoreError) and not error.core:
@@ -169,11 +182,11 @@ class Dispatcher:
         self.scheduler.pump()
 
     def _retry_later(self, ticket: Ticket[Any], error: Exception) -> bool:
-        if ticket._first_token is not None or self._stopping:
+        if ticket._first_token is not None or self._refuse is not None:
             return False  # what was streamed cannot be taken back
         call, now = ticket.call, self._clock()
         assert isinstance(call, LLMCall)
-        remaining = math.inf if ticket._timer is None else ticket._timer.when() - self._loop.time()
+        remaining = math.inf if ticket._deadline is None else ticket._deadline - now
         delay = self._retry.delay_s(error, ticket._attempts, call.max_retries, remaining)
         if delay is None:
             return False
@@ -189,6 +202,10 @@ class Dispatcher:
             self.scheduler.enqueue(ticket)
         except AgentKernelError as error:
             self._finish(ticket, error=error)
+        except BaseException as error:  # noqa: BLE001 - scheduling plugins, whatever they raise
+            self._finish(
+                ticket, error=plugin_fault("a scheduling plugin", "queueing the call", error)
+            )
         self.scheduler.pump()
 
     # --- tool calls
@@ -198,7 +215,9 @@ class Dispatcher:
         if call.body is None:
             registered = self._registered[ticket.id] = self._tools.find(call)
             timeout_s = registered.tool.timeout_s if timeout_s is None else timeout_s
-        self._set_timer(ticket, self._settings.tool_timeout_s if timeout_s is None else timeout_s)
+        self._set_deadline(
+            ticket, self._settings.tool_timeout_s if timeout_s is None else timeout_s
+        )
         ticket._admitted = ticket._started = self._clock()
         ticket._attempts = 1
         self._tools_live += 1
@@ -212,15 +231,10 @@ class Dispatcher:
                 value = await self._registry.hook.syscall_execute(call=call, syscall_id=ticket.id)
             else:
                 value = await self._execute_tool(ticket, call)
-        except asyncio.CancelledError:
-            error = ticket._ending or SyscallCancelled(call.label)
-        except BodyRaised as raised:
-            error = _as_exception(raised.error)
-        except AgentKernelError as raised:
-            error = raised
-        except Exception as raised:
-            error = PluginFault("a plugin", f"running {call.label}", raised)
-            error.__cause__ = raised
+        except GeneratorExit:
+            raise  # the loop is gone
+        except BaseException as raised:  # noqa: BLE001 - plugins' code; SystemExit would end the kernel's thread
+            error = _as_outcome(ticket, raised, "a plugin", f"running {call.label}")
         self._finish(ticket, value, error)
 
     async def _execute_tool(self, ticket: Ticket[Any], call: ToolCall) -> Any:
@@ -240,8 +254,7 @@ class Dispatcher:
         """Complete a ticket. The first end counts; later ones change nothing."""
         if ticket._outcome is not None:
             return
-        if ticket._timer is not None:
-            ticket._timer.cancel()
+        self._deadlines.remove(ticket)
         call = ticket.call
         del self._live[ticket.id]
         if isinstance(call, ToolCall) and ticket._started is not None:
@@ -252,8 +265,10 @@ class Dispatcher:
         try:
             self._stages.record_outcome(call, ticket.id, outcome)
             if self._hears_finished:
-                self._registry.hook.syscall_finished(call=call, syscall_id=ticket.id, outcome=outcome)
-        except Exception:
+                self._registry.hook.syscall_finished(
+                    call=call, syscall_id=ticket.id, outcome=outcome
+                )
+        except BaseException:
             logger.exception("a syscall_finished hook raised; the outcome stands")
 
     def fail(self, ticket: Ticket[Any], error: Exception) -> None:
@@ -265,8 +280,9 @@ class Dispatcher:
         self._end(ticket, SyscallCancelled(ticket.call.label))
 
     def _time_out(self, ticket: Ticket[Any], timeout_s: float) -> None:
-        ticket._timer = None
-        self._end(ticket, SyscallTimeout(timeout_s=timeout_s, phase=ticket.phase, what=ticket.call.label))
+        self._end(
+            ticket, SyscallTimeout(timeout_s=timeout_s, phase=ticket.phase, what=ticket.call.label)
+        )
 
     def _end(self, ticket: Ticket[Any], error: Exception) -> None:
         if ticket._outcome is not None or ticket.id not in self._live:
@@ -287,7 +303,7 @@ class Dispatcher:
 
     async def stop(self, timeout_s: float) -> None:
         """Complete everything that lives with KernelStopped, and wait for the tasks to end."""
-        self._stopping = True
+        self._refuse = KernelStopped
         tasks = [ticket._task for ticket in self._live.values() if ticket._task is not None]
         self.scheduler.drop_all()
         for ticket in list(self._live.values()):
@@ -295,11 +311,18 @@ class Dispatcher:
         if tasks:
             await asyncio.wait(tasks, timeout=timeout_s)
 
-    def abandon(self, error: KernelForked) -> None:
-        """In a forked child: nobody else will complete these tickets."""
+    def abandon(self, error: KernelStateError) -> None:
+        """The kernel's thread is gone (after a fork) or hangs: complete what it had taken, and what still waits for it.
+
+        On any thread; nothing runs on the kernel's afterwards.
+        """
+        self._refuse = lambda _: error
         for ticket in list(self._live.values()):
-            ticket._complete(None, error, _NO_USAGE)
+            if ticket._outcome is None:
+                ticket._ending = error
+                ticket._complete(None, error, _NO_USAGE)
         self._live.clear()
+        mailbox_of(self._loop).close()
 
     @property
     def live(self) -> int:
@@ -323,8 +346,29 @@ class _Execution:
         return dispatcher._execute_llm(ticket, dispatcher._cores[syscall_id])
 
 
+def _checked(value: object) -> LLMResponse:
+    if not isinstance(value, LLMResponse):
+        raise TypeError(f"it returned {type(value).__name__}, not LLMResponse")
+    return value
+
+
+def _is_typed(ticket: Ticket[Any], raised: BaseException) -> bool:
+    """Whether ``raised`` says by its type what happened. A cancellation does so only when it comes from the kernel."""
+    if isinstance(raised, asyncio.CancelledError):
+        return ticket._ending is not None
+    return isinstance(raised, (AgentKernelError, BodyRaised, GeneratorExit))
+
+
+def _as_outcome(ticket: Ticket[Any], raised: BaseException, plugin: str, doing: str) -> Exception:
+    if isinstance(raised, AgentKernelError):
+        return raised
+    if isinstance(raised, BodyRaised):
+        return _as_exception(raised.error)
+    if isinstance(raised, asyncio.CancelledError) and ticket._ending is not None:
+        return ticket._ending
+    return plugin_fault(plugin, doing, raised)
+
+
 def _as_exception(error: BaseException) -> Exception:
     """Outcomes hold exceptions; an interrupt in the caller's own body reaches the caller directly."""
     return error if isinstance(error, Exception) else SyscallCancelled("the call, by an interrupt,")
-
-

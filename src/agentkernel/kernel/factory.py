@@ -23,13 +23,17 @@ class PluginFactory:
         cores = {}
         for name, core in self._settings.cores.items():
             options_type = self._registry.options_type("llm_core", core.plugin)
-            cores[name] = self._core(name, core.plugin, self._settings.bind(options_type, "cores", name))
+            cores[name] = self._core(
+                name, core.plugin, self._settings.bind(options_type, "cores", name)
+            )
         return cores
 
     def core(self, name: str, plugin: str, options: Mapping[str, object]) -> LLMCore:
         """A core that is added at run time, not started."""
         options_type = self._registry.options_type("llm_core", plugin)
-        return self._core(name, plugin, self._settings.bind_values(options_type, options, "cores", name))
+        return self._core(
+            name, plugin, self._settings.bind_values(options_type, options, "cores", name)
+        )
 
     def _core(self, name: str, plugin: str, options: Options) -> LLMCore:
         core = self._registry.create("llm_core", plugin, options, name=name)

@@ -75,7 +75,9 @@ class Kernel:
         if cores:
             overrides["cores"] = cores
         self.settings: Settings = load_settings(config, overrides=overrides)
-        self.registry = PluginRegistry(allow=self.settings.allow, block=self.settings.block, extra=plugins or {})
+        self.registry = PluginRegistry(
+            allow=self.settings.allow, block=self.settings.block, extra=plugins or {}
+        )
         self.clock = clock
         self._rng = rng or random.Random()
         self._numbers = itertools.count(1)
@@ -163,12 +165,17 @@ class Kernel:
         if self._state != "running":
             self._state = "stopped" if self._state == "new" else self._state
             return
+        if self._thread.is_current:
+            raise RuntimeError(
+                "stop() waits for the kernel's thread and was called on it; call it from another thread"
+            )
         self._state = "stopped"
         limit_s = self.settings.kernel.stop_timeout_s
         try:
             self._thread.run(self._stop_everything(limit_s), 2 * limit_s + 1.0)
         except TimeoutError:
-            pass  # the thread hangs in somebody's code; it is a daemon and is left behind
+            logger.warning("the kernel's thread hangs in a plugin's code and is left behind")
+            self._dispatcher.abandon(KernelStopped("the call"))
         finally:
             self._thread.stop(limit_s)
             self._tools.stop()
@@ -176,7 +183,7 @@ class Kernel:
     async def _stop_everything(self, limit_s: float) -> None:
         try:
             self.registry.hook.kernel_stopping()
-        except Exception:
+        except BaseException:
             logger.exception("a kernel_stopping hook raised; the kernel stops all the same")
         await self._dispatcher.stop(limit_s)
         await self._cores.stop_all(limit_s)
@@ -227,7 +234,9 @@ class Kernel:
             return KernelForked(started_in=self._pid, now_in=os.getpid())
         return KernelNotStarted() if self._state == "new" else KernelStopped(what)
 
-    def open_program(self, name: str, *, tenant: str = "default", parent: str | None = None) -> Program:
+    def open_program(
+        self, name: str, *, tenant: str = "default", parent: str | None = None
+    ) -> Program:
         """Begin a program: the calls that carry its id are scheduled as one."""
         return self._programs.open(name, tenant=tenant, parent=parent)
 
@@ -252,7 +261,9 @@ class Kernel:
             ValueError: the pool has a core of that name.
         """
         self._check_running(f"add_core({name!r})")
-        self._cores.add(name, self._factory.core(name, core, options) if isinstance(core, str) else core)
+        self._cores.add(
+            name, self._factory.core(name, core, options) if isinstance(core, str) else core
+        )
 
     def remove_core(self, name: str) -> None:
         """Take a core out of the pool and stop it once the calls that run on it have ended."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import logging
 import threading
+import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -26,7 +30,7 @@ class Mailbox:
     __slots__ = ("_armed", "_closed", "_items", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self._loop = weakref.ref(loop)  # the registry of mailboxes must not keep their loops alive
         self._items: deque[_Item] = deque()
         self._armed = False
         self._closed = False
@@ -50,11 +54,18 @@ class Mailbox:
             self._drain()
         elif not self._armed:
             self._armed = True
-            asyncio.get_running_loop().call_soon(self._wake_loop)
+            try:
+                asyncio.get_running_loop().call_soon(self._wake_loop)
+            except (
+                RuntimeError
+            ):  # a plugin's thread, a forked child, or the poster of a closed mailbox
+                self._wake_loop()
 
     def _wake_loop(self) -> None:
+        loop = self._loop()
         try:
-            self._loop.call_soon_threadsafe(self._drain)
+            if loop is not None:
+                loop.call_soon_threadsafe(self._drain)
         except RuntimeError:  # the loop was closed by its owner: nobody there is left to care
             self.close()
 
@@ -73,7 +84,7 @@ class Mailbox:
                 return
             try:
                 function(argument)
-            except Exception:
+            except BaseException:  # also a plugin's SystemExit, which would end the loop's thread
                 logger.exception("a posted function raised")
 
 
@@ -96,6 +107,12 @@ class LoopThread:
         self._mailbox = mailbox_of(self.loop)
         self.post = self._mailbox.post
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._ends = False
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller runs on this thread."""
+        return threading.current_thread() is self._thread
 
     def start(self) -> None:
         """Start the thread."""
@@ -103,18 +120,28 @@ class LoopThread:
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
         """Run a coroutine on the loop and wait for its result. Not from the loop's own thread."""
-        if threading.current_thread() is self._thread:
+        if self.is_current:
             coroutine.close()
             raise RuntimeError(
                 f"this would wait for the thread {self._thread.name!r} from within it; call it from another thread"
             )
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout_s)
+        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        try:
+            return future.result(timeout_s)
+        except concurrent.futures.TimeoutError as error:  # no TimeoutError before Python 3.11
+            if future.done():
+                raise  # by the coroutine itself
+            future.cancel()
+            raise TimeoutError(
+                f"the thread {self._thread.name!r} did not answer within {timeout_s:g} s"
+            ) from error
 
     def stop(self, timeout_s: float) -> bool:
         """Stop the loop and join the thread. False when the thread is stuck in somebody's code; it is then left behind."""
         if self._thread.ident is None:
             self.loop.close()
             return True
+        self._ends = True
         self.loop.call_soon_threadsafe(self.loop.stop)
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout_s)
@@ -124,11 +151,20 @@ class LoopThread:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
-            self.loop.run_forever()
+            while not self._ends:
+                self._run_loop()
         finally:
             self._mailbox.close()
             _cancel_leftovers(self.loop)
             self.loop.close()
+
+    def _run_loop(self) -> None:
+        try:
+            self.loop.run_forever()
+        except BaseException:  # asyncio passes SystemExit on, which some plugin raised
+            logger.exception(
+                "a plugin's code raised on the thread %r, which goes on", self._thread.name
+            )
 
 
 def _cancel_leftovers(loop: asyncio.AbstractEventLoop) -> None:
@@ -157,14 +193,17 @@ class Wakeable:
             waiters.pop()()
 
     def _wait(self, ready: Callable[[], object], timeout_s: float | None = None) -> bool:
-        """Block this thread until ``ready()``. False when ``timeout_s`` passed first (spurious wake-ups restart it)."""
+        """Block this thread until ``ready()``. False when ``timeout_s`` passed first."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while not ready():
             lock = threading.Lock()
             lock.acquire()
             self._waiters.append(lock.release)
             if ready():
                 return True
-            if not lock.acquire(timeout=-1 if timeout_s is None else timeout_s):
+            if not lock.acquire(timeout=-1 if deadline is None else _until(deadline)):
+                with contextlib.suppress(ValueError):  # it was woken just now
+                    self._waiters.remove(lock.release)
                 return bool(ready())
         return True
 
@@ -178,6 +217,11 @@ class Wakeable:
             if ready():
                 return
             await future
+
+
+def _until(deadline: float) -> float:
+    """Seconds to wait, as locks take them."""
+    return min(max(deadline - time.monotonic(), 0.0), threading.TIMEOUT_MAX)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

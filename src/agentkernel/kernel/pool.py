@@ -27,7 +27,15 @@ class Breaker:
     "Release It!", 2007, the circuit breaker pattern.)
     """
 
-    __slots__ = ("_failures", "_in_a_row", "_open_s", "_probing", "last_error", "open_until", "trips")
+    __slots__ = (
+        "_failures",
+        "_in_a_row",
+        "_open_s",
+        "_probing",
+        "last_error",
+        "open_until",
+        "trips",
+    )
 
     def __init__(self, failures: int, open_s: float) -> None:
         self._failures = failures
@@ -96,7 +104,9 @@ class PooledCore:
         "served",
     )
 
-    def __init__(self, name: str, core: LLMCore, capabilities: CoreCapabilities, breaker: Breaker) -> None:
+    def __init__(
+        self, name: str, core: LLMCore, capabilities: CoreCapabilities, breaker: Breaker
+    ) -> None:
         self.name = name
         self.label = f"LLM core {name!r}"
         self.core = core
@@ -221,7 +231,9 @@ def _serves(core: PooledCore, call: LLMCall) -> bool:
 
 
 def _offers(capabilities: CoreCapabilities, model: str | None) -> bool:
-    return capabilities.shared and (model is None or not capabilities.models or model in capabilities.models)
+    return capabilities.shared and (
+        model is None or not capabilities.models or model in capabilities.models
+    )
 
 
 def all_out_of_order(cores: tuple[PooledCore, ...], now: float) -> CoreUnavailable | None:
@@ -230,7 +242,9 @@ def all_out_of_order(cores: tuple[PooledCore, ...], now: float) -> CoreUnavailab
         return None
     first = min(cores, key=lambda core: core.breaker.open_until or 0.0)
     until = first.breaker.open_until or now
-    error = CoreUnavailable(core=first.name, retry_after_s=until - now, last_error=first.breaker.last_error)
+    error = CoreUnavailable(
+        core=first.name, retry_after_s=until - now, last_error=first.breaker.last_error
+    )
     error.__cause__ = first.breaker.last_error
     return error
 

@@ -34,7 +34,11 @@ class Programs:
         with self._lock:
             self.opened += 1
             program = Program(
-                id=f"{name}-{next(self._numbers)}", name=name, tenant=tenant, parent=parent, opened=self._clock()
+                id=f"{name}-{next(self._numbers)}",
+                name=name,
+                tenant=tenant,
+                parent=parent,
+                opened=self._clock(),
             )
             self._open[program.id] = program
         return program

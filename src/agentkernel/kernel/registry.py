@@ -44,6 +44,16 @@ if TYPE_CHECKING:
 __all__ = ["PluginInfo", "PluginRegistry"]
 
 _NO_EXTRA: Mapping[tuple[str, str], object] = MappingProxyType({})
+_STANDARD = {
+    ("admission", "slots"),
+    ("llm_core", "openai"),
+    ("llm_core", "passthrough"),
+    ("llm_core", "replay"),
+    ("order", "fifo"),
+    ("placement", "least_loaded"),
+}
+_ALL_STANDARD = " (all standard plugins: pip install 'agentkernel[standard]')"
+
 _RUNTIME = "hooks"
 """The kind of the objects that are registered at run time."""
 
@@ -225,7 +235,8 @@ class PluginRegistry:
             name,
             installed=names,
             suggestion=near[0] if near else None,
-            install=f"pip install {_distribution_name(kind, name)}",
+            install=f"pip install {_distribution_name(kind, name)}"
+            + _ALL_STANDARD * ((kind, name) in _STANDARD),
         )
 
     def _enter(self, plugin: InstalledPlugin) -> object:

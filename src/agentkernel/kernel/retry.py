@@ -35,12 +35,22 @@ class RetryBudget:
 class RetryPolicy:
     """When to repeat a failed attempt: exponential back-off with equal jitter, the provider's wish first."""
 
-    def __init__(self, *, max_retries: int, initial_s: float, max_s: float, budget: RetryBudget, rng: random.Random) -> None:
+    def __init__(
+        self,
+        *,
+        max_retries: int,
+        initial_s: float,
+        max_s: float,
+        budget: RetryBudget,
+        rng: random.Random,
+    ) -> None:
         self.max_retries = max_retries
         self.budget = budget
         self._initial_s, self._max_s, self._rng = initial_s, max_s, rng
 
-    def delay_s(self, error: Exception, attempts: int, max_retries: int | None, remaining_s: float) -> float | None:
+    def delay_s(
+        self, error: Exception, attempts: int, max_retries: int | None, remaining_s: float
+    ) -> float | None:
         """Seconds to wait before the next attempt, None when there must be none.
 
         Args:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from agentkernel.api.calls import LLMCall, Usage
-from agentkernel.api.errors import AgentKernelError, PluginFault
+from agentkernel.api.errors import AgentKernelError
 from agentkernel.api.scheduling import Admission, CoreView, Order, Placement, WaitingCall
-from agentkernel.kernel.pool import CorePool, PooledCore, all_out_of_order
+from agentkernel.kernel.pool import CorePool, PooledCore, all_out_of_order, plugin_fault
 from agentkernel.kernel.ticket import Ticket
+
+logger = logging.getLogger(__name__)
+
+_SHORTEST_WAIT_S = 0.001
+"""An admission that names a time in the past is asked again so much later, not in a busy loop."""
 
 
 class _Queue:
     """The calls that the same cores can answer, and their order."""
 
-    __slots__ = ("cores", "order", "tickets", "timer", "wake_at")
+    __slots__ = ("cores", "order", "refused", "tickets", "timer", "wake_at")
 
     def __init__(self, cores: tuple[PooledCore, ...], order: Order) -> None:
         self.cores = cores
         self.order = order
+        self.refused = False  # by placement or admission, which may look at more than these cores
         self.tickets: dict[int, Ticket[Any]] = {}
         self.timer: asyncio.TimerHandle | None = None
         self.wake_at = math.inf
@@ -51,7 +58,11 @@ class Scheduler:
         fail: Callable[[Ticket[Any], Exception], None],
     ) -> None:
         self._pool = pool
-        self._new_order, self._new_placement, self._new_admissions = new_order, new_placement, new_admissions
+        self._new_order, self._new_placement, self._new_admissions = (
+            new_order,
+            new_placement,
+            new_admissions,
+        )
         self._clock, self._loop = clock, loop
         self._start, self._fail = start, fail
         self._placement: Placement | None = None
@@ -92,35 +103,61 @@ class Scheduler:
                 self.waiting -= 1
                 self._dirty[queue] = None
                 assert ticket._waiting is not None
-                queue.order.remove(ticket._waiting)
+                try:
+                    queue.order.remove(ticket._waiting)
+                except BaseException as error:  # noqa: BLE001 - a plugin, whatever it raises
+                    self._break_up(queue, error)
                 return True
         return False
 
-    def release(self, ticket: Ticket[Any], core: PooledCore, usage: Usage, error: Exception | None) -> None:
+    def release(
+        self, ticket: Ticket[Any], core: PooledCore, usage: Usage, error: Exception | None
+    ) -> None:
         """A call left its core, for whatever reason."""
         now = self._clock()
         assert ticket._waiting is not None
         call = ticket._waiting.call
         core.give_back()
         for admission in self._admissions:
-            admission.release(call, core.name, usage, error, now)
+            try:
+                admission.release(call, core.name, usage, error, now)
+            except BaseException:
+                logger.exception(
+                    "an admission raised when %s left %s; the outcome stands",
+                    call.label,
+                    core.label,
+                )
         if self._observers:
             service_s = now - (ticket._started if ticket._started is not None else now)
             for observer in self._observers:
-                if isinstance(observer, Order):
-                    observer.finished(call, usage, service_s, now)
-                else:
-                    observer.finished(call, core.name, usage, now)
+                try:
+                    if isinstance(observer, Order):
+                        observer.finished(call, usage, service_s, now)
+                    else:
+                        observer.finished(call, core.name, usage, now)
+                except BaseException:
+                    logger.exception(
+                        "a scheduling plugin raised when %s ended; the outcome stands", call.label
+                    )
         for queue in self._queues.values():
-            if queue.tickets and core in queue.cores:
+            if queue.tickets and (queue.refused or core in queue.cores):
                 self._dirty[queue] = None
 
     def program_closed(self, program: str) -> None:
         """No further call of ``program`` will come."""
         listeners: list[Any] = [queue.order for queue in self._queues.values()]
-        listeners += [*self._admissions] if self._placement is None else [self._placement, *self._admissions]
+        listeners += (
+            [*self._admissions] if self._placement is None else [self._placement, *self._admissions]
+        )
         for listener in listeners:
-            listener.program_closed(program)
+            try:
+                listener.program_closed(program)
+            except BaseException:
+                logger.exception("a scheduling plugin raised when program %r was closed", program)
+        for queue in self._queues.values():
+            if queue.refused and queue.tickets:
+                self._dirty[queue] = None
+        self.pump()
 
     def pool_changed(self) -> None:
         """A core joined or left: calls that wait are routed again."""
@@ -138,6 +175,9 @@ class Scheduler:
                 self.enqueue(ticket)
             except AgentKernelError as error:
                 self._fail(ticket, error)
+            except BaseException as error:  # noqa: BLE001 - a plugin, whatever it raises
+                self._fail(ticket, plugin_fault("a scheduling plugin", "queueing the call", error))
+        self.pump()
 
     def drop_all(self) -> list[Ticket[Any]]:
         """Empty every queue and return what waited."""
@@ -158,13 +198,14 @@ class Scheduler:
             del self._dirty[queue]
             try:
                 self._pump(queue)
-            except Exception as error:
-                self._fail_queue(queue, PluginFault("a scheduling plugin", "choosing the next call", error))
+            except BaseException as error:  # noqa: BLE001 - a plugin, whatever it raises
+                self._break_up(queue, error)
 
     def _pump(self, queue: _Queue) -> None:
         now = self._clock()
         order, placement = queue.order, self._placement
         assert placement is not None
+        queue.refused = False
         while len(order):
             views = [core.view for core in queue.cores if core.has_room(now)]
             if not views:
@@ -175,18 +216,23 @@ class Scheduler:
             if chosen is None:
                 return
             waiting, view = chosen
-            if waiting is candidates[0]:
-                order.pop(now)
-            else:
-                order.remove(waiting)
-            ticket = queue.tickets.pop(waiting.seq)
+            if not (
+                order.pop(now) is waiting if waiting is candidates[0] else order.remove(waiting)
+            ):
+                raise RuntimeError(
+                    f"the order did not give out call {waiting.seq}, which it had offered"
+                )
+            ticket = queue.tickets.pop(waiting.seq, None)
+            if ticket is None:
+                raise RuntimeError(f"the order offered call {waiting.seq}, which does not wait")
             self.waiting -= 1
-            for admission in self._admissions:
-                admission.acquire(waiting.call, view, now)
-            core = next(core for core in queue.cores if core.name == view.name)
-            core.take(now)
-            ticket._admitted = now
-            self._start(ticket, core)
+            if self._acquire(ticket, waiting.call, view, now):
+                core = next(core for core in queue.cores if core.name == view.name)
+                core.take(now)
+                ticket._admitted = now
+                self._start(ticket, core)
+        if queue.tickets:
+            raise RuntimeError(f"the order lost {len(queue.tickets)} calls")
 
     def _choose(
         self, queue: _Queue, candidates: Sequence[WaitingCall], views: list[CoreView], now: float
@@ -199,6 +245,8 @@ class Scheduler:
             if chosen is None:
                 break
             waiting, view = chosen
+            if view not in views or waiting not in candidates:
+                raise RuntimeError(f"the placement chose {chosen!r}, which was not offered")
             refused = None
             for admission in self._admissions:
                 refused = admission.check(waiting.call, view, now)
@@ -207,14 +255,35 @@ class Scheduler:
             if refused is None:
                 return chosen
             ask_again_at = min(ask_again_at, refused)
-            views = [other for other in views if other is not view]
+            views = [other for other in views if other.name != view.name]
+        queue.refused = True
         self._wake_at(queue, ask_again_at, now)
         return None
+
+    def _acquire(self, ticket: Ticket[Any], call: LLMCall, view: CoreView, now: float) -> bool:
+        """Tell every admission that the call starts. False when one raised: the call has failed then."""
+        acquired = 0
+        try:
+            for admission in self._admissions:
+                admission.acquire(call, view, now)
+                acquired += 1
+        except BaseException as raised:  # noqa: BLE001 - a plugin, whatever it raises
+            fault = plugin_fault("a scheduling plugin", "admitting the call", raised)
+            for admission in self._admissions[:acquired]:
+                try:
+                    admission.release(call, view.name, Usage(), fault, now)
+                except BaseException:
+                    logger.exception("an admission raised when %s left %r", call.label, view.name)
+            self._fail(ticket, fault)
+            return False
+        return True
 
     def _await_room(self, queue: _Queue, now: float) -> None:
         unavailable = all_out_of_order(queue.cores, now)
         if unavailable is not None:
-            self._fail_queue(queue, unavailable)
+            for ticket in list(queue.tickets.values()):
+                self.withdraw(ticket)
+                self._fail(ticket, all_out_of_order(queue.cores, now) or unavailable)
             return
         times = [at for core in queue.cores if (at := core.reopens_at(now)) is not None]
         if times:
@@ -226,22 +295,28 @@ class Scheduler:
         if queue.timer is not None:
             queue.timer.cancel()
         queue.wake_at = at
-        queue.timer = self._loop.call_later(max(at - now, 0.0), self._woken, queue)
+        queue.timer = self._loop.call_later(max(_SHORTEST_WAIT_S, at - now), self._woken, queue)
 
     def _woken(self, queue: _Queue) -> None:
         queue.timer, queue.wake_at = None, math.inf
         self._dirty[queue] = None
         self.pump()
 
-    def _fail_queue(self, queue: _Queue, error: Exception) -> None:
+    def _break_up(self, queue: _Queue, raised: BaseException) -> None:
+        """A plugin raised or answered nonsense: what its order knows cannot be trusted. The next call gets a new queue."""
+        if queue.timer is not None:
+            queue.timer.cancel()
+        self._queues = {key: other for key, other in self._queues.items() if other is not queue}
+        self._routes = {key: other for key, other in self._routes.items() if other is not queue}
+        self._observers = [observer for observer in self._observers if observer is not queue.order]
+        self._dirty.pop(queue, None)
         tickets = list(queue.tickets.values())
-        for ticket in tickets:
-            if ticket._waiting is not None:
-                queue.order.remove(ticket._waiting)
         queue.tickets.clear()
         self.waiting -= len(tickets)
         for ticket in tickets:
-            self._fail(ticket, error)
+            self._fail(
+                ticket, plugin_fault("a scheduling plugin", "choosing the next call", raised)
+            )
 
     def _queue_for(self, call: LLMCall) -> _Queue:
         queue = self._routes.get((call.core, call.model))
@@ -263,8 +338,6 @@ class Scheduler:
         return queue
 
 
-def _overrides(plugin: object, base: type[Order] | type[Placement]) -> bool:
+def _overrides(plugin: object, base: type[Order | Placement]) -> bool:
     """Whether a plugin wants to hear of finished calls; those that do not are not called."""
     return plugin is not None and type(plugin).finished is not base.finished  # type: ignore[attr-defined]
-
-

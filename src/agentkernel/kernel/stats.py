@@ -49,9 +49,12 @@ class Counters:
         """Add a finished call."""
         self.agents.add((call.context.tenant, call.context.agent))
         finished = outcome.timings.finished
-        if self._last_finish is not None:
-            self._finish_gap_s += 0.05 * (finished - self._last_finish - self._finish_gap_s)
-        self._last_finish = finished
+        if (
+            outcome.timings.started is not None
+        ):  # refusals say nothing about how fast the queue drains
+            if self._last_finish is not None:
+                self._finish_gap_s += 0.05 * (finished - self._last_finish - self._finish_gap_s)
+            self._last_finish = finished
         if outcome.error is not None:
             if isinstance(outcome.error, SyscallCancelled):
                 self.cancelled += 1

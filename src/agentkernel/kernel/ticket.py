@@ -14,6 +14,7 @@ from agentkernel.kernel.loop_thread import Wakeable, mailbox_of
 
 if TYPE_CHECKING:
     from agentkernel.api.scheduling import WaitingCall
+    from agentkernel.kernel.deadlines import Line
     from agentkernel.kernel.pool import PooledCore
 
 T = TypeVar("T")
@@ -35,23 +36,28 @@ class Ticket(Wakeable, Generic[T]):
         "_chunks",
         "_clock",
         "_core",
+        "_deadline",
         "_ending",
         "_first_token",
         "_left_core_at",
+        "_line",
         "_outcome",
         "_retry_timer",
         "_started",
         "_submitted",
         "_suspended_s",
         "_task",
-        "_timer",
         "_waiting",
         "call",
         "id",
     )
 
     def __init__(
-        self, syscall_id: int, call: Call, clock: Callable[[], float], cancel: Callable[[Ticket[Any]], None]
+        self,
+        syscall_id: int,
+        call: Call,
+        clock: Callable[[], float],
+        cancel: Callable[[Ticket[Any]], None],
     ) -> None:
         self._waiters: list[Callable[[], object]] = []
         self.id = syscall_id
@@ -71,7 +77,8 @@ class Ticket(Wakeable, Generic[T]):
         self._outcome: Outcome[T] | None = None
         self._retry_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline: float | None = None
+        self._line: Line | None = None
         self._waiting: WaitingCall | None = None
 
     def __repr__(self) -> str:
@@ -109,7 +116,9 @@ class Ticket(Wakeable, Generic[T]):
         try:
             while self._outcome is None:
                 if not self._wait(self._attention, timeout_s):
-                    raise SyscallTimeout(timeout_s=timeout_s or 0.0, phase=self.phase, what=self.call.label)
+                    raise SyscallTimeout(
+                        timeout_s=timeout_s or 0.0, phase=self.phase, what=self.call.label
+                    )
                 self._run_body()
         except (KeyboardInterrupt, SystemExit):
             self.cancel()
@@ -134,7 +143,8 @@ class Ticket(Wakeable, Generic[T]):
         """The chunks as they come; raises at the end when the call failed. Leaving the loop early cancels the call."""
         try:
             while True:
-                self._wait(lambda: self._chunks or self._outcome)
+                self._wait(lambda: self._chunks or self._attention())
+                self._run_body()
                 while self._chunks:
                     yield self._chunks.popleft()
                 if self._outcome is not None and not self._chunks:
@@ -148,7 +158,8 @@ class Ticket(Wakeable, Generic[T]):
         """:meth:`stream` for tasks."""
         try:
             while True:
-                await self._wait_async(lambda: self._chunks or self._outcome)
+                await self._wait_async(lambda: self._chunks or self._attention())
+                await self._run_body_async()
                 while self._chunks:
                     yield self._chunks.popleft()
                 if self._outcome is not None and not self._chunks:
@@ -166,11 +177,12 @@ class Ticket(Wakeable, Generic[T]):
     # What follows is the kernel's side, on the kernel's thread.
 
     def _emit(self, chunk: LLMChunk) -> None:
+        if self._outcome is not None or self._left_core_at is not None:
+            return  # a core that goes on after its end
         if self._first_token is None:
             self._first_token = self._clock()
-        if self._outcome is None:
-            self._chunks.append(chunk)
-            self._wake()
+        self._chunks.append(chunk)
+        self._wake()
 
     def _complete(self, value: T | None, error: Exception | None, usage: Usage) -> Outcome[T]:
         self._outcome = outcome = Outcome(
@@ -262,7 +274,11 @@ class CallerBody(Generic[T]):
         try:
             value = self._function()
             if inspect.isawaitable(value):
-                raise TypeError("an async body cannot run for a caller that waits in a thread; await the ticket")
+                if inspect.iscoroutine(value):
+                    value.close()
+                raise TypeError(
+                    "an async body cannot run for a caller that waits in a thread; await the ticket"
+                )
         except BaseException as error:
             _report(future, None, error)
             if not isinstance(error, Exception):

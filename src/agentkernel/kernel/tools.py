@@ -6,7 +6,7 @@ import asyncio
 import difflib
 import inspect
 import re
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,20 +33,27 @@ class RegisteredTool:
     def __init__(self, tool: Tool) -> None:
         self.tool = tool
         if not _NAME.fullmatch(tool.name):
-            raise InvalidToolSchema(tool.name, "its name must be 1 to 64 letters, digits, '_', '-' or '.'")
+            raise InvalidToolSchema(
+                tool.name, "its name must be 1 to 64 letters, digits, '_', '-' or '.'"
+            )
         self.validator = compile_schema(tool.name, tool.parameters)
         self.is_async = inspect.iscoroutinefunction(tool.function)
         self._free = tool.max_parallel
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self._queue: OrderedDict[asyncio.Future[None], None] = OrderedDict()
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Raise InvalidToolArguments when the arguments do not match the schema."""
-        if not self.validator.is_valid(arguments):
+        try:
+            given = arguments if type(arguments) is dict else dict(arguments)
+            if self.validator.is_valid(given):
+                return
             problems = [
                 f"{'.'.join(map(str, error.instance_path)) or 'arguments'}: {error.message}"
-                for error in self.validator.iter_errors(arguments)
+                for error in self.validator.iter_errors(given)
             ]
-            raise InvalidToolArguments(self.tool.name, problems)
+        except (TypeError, ValueError) as error:  # they have no JSON form
+            raise InvalidToolArguments(self.tool.name, [f"arguments: {error}"]) from error
+        raise InvalidToolArguments(self.tool.name, problems)
 
     async def acquire(self) -> None:
         """Wait for a place, first come first served."""
@@ -56,11 +63,13 @@ class RegisteredTool:
             self._free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
+        self._queue[turn] = None
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if turn.cancelled():
+                self._queue.pop(turn, None)
+            else:
                 self.release()
             raise
 
@@ -69,7 +78,7 @@ class RegisteredTool:
         if self._free is None:
             return
         while self._queue:
-            turn = self._queue.popleft()
+            turn, _ = self._queue.popitem(last=False)
             if not turn.done():
                 turn.set_result(None)
                 return
@@ -110,7 +119,9 @@ class ToolManager:
         registered = self._tools.get(call.name)
         if registered is None:
             close = difflib.get_close_matches(call.name, self._tools, n=1)
-            raise ToolNotFound(call.name, registered=sorted(self._tools), suggestion=close[0] if close else None)
+            raise ToolNotFound(
+                call.name, registered=sorted(self._tools), suggestion=close[0] if close else None
+            )
         registered.check(call.arguments)
         return registered
 
@@ -122,15 +133,21 @@ class ToolManager:
         """
         await registered.acquire()
         try:
-            context = _child_context(call.context, syscall_id)
-            runner = self._tool_loop if registered.is_async else self._workers
-            return await runner.run(registered.tool.function, call.arguments, context)
-        except AgentKernelError:
-            raise
-        except Exception as error:
-            raise ToolFailed(call.name, f"{type(error).__name__}: {error}") from error
+            context, function = _child_context(call.context, syscall_id), registered.tool.function
+            if registered.is_async:
+                value, error = await self._tool_loop.run(function, call.arguments, context)
+            else:
+                nested = call.context.parent is not None
+                value, error = await self._workers.run(
+                    function, call.arguments, context, nested=nested
+                )
         finally:
             registered.release()
+        if error is None:
+            return value
+        if isinstance(error, AgentKernelError):
+            raise error
+        raise ToolFailed(call.name, f"{type(error).__name__}: {error}") from error
 
     def stop(self) -> None:
         """End the threads. A tool that hangs keeps its daemon thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from queue import SimpleQueue
@@ -12,17 +13,18 @@ from agentkernel.api.calls import CallContext
 from agentkernel.kernel.identity import CURRENT
 from agentkernel.kernel.loop_thread import LoopThread, mailbox_of
 
-_Report = tuple["asyncio.Future[Any]", Any, "BaseException | None"]
+logger = logging.getLogger(__name__)
+
+_STUCK_S = 1.0
+
+Ending = tuple[Any, "BaseException | None"]
+"""What a function returned, or what it raised: any exception, also those that futures and loops treat in a special way."""
 
 
-def _settle(report: _Report) -> None:
-    future, value, error = report
-    if future.done():
-        return
-    if error is None:
-        future.set_result(value)
-    else:
-        future.set_exception(error)
+def _settle(report: tuple[asyncio.Future[Ending], Ending]) -> None:
+    future, ending = report
+    if not future.done():
+        future.set_result(ending)
 
 
 class _Job:
@@ -30,9 +32,11 @@ class _Job:
 
     __slots__ = ("_arguments", "_claimed", "_closed", "_context", "_function", "done")
 
-    def __init__(self, function: Callable[..., Any], arguments: Mapping[str, Any], context: CallContext) -> None:
+    def __init__(
+        self, function: Callable[..., Any], arguments: Mapping[str, Any], context: CallContext
+    ) -> None:
         self._function, self._arguments, self._context = function, arguments, context
-        self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.done: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._claimed = threading.Lock()
         self._closed = threading.Lock()
 
@@ -41,14 +45,13 @@ class _Job:
         if not self._claimed.acquire(blocking=False):
             return True
         CURRENT.set(self._context)
-        value: Any = None
-        error: Exception | None = None
+        ending: Ending
         try:
-            value = self._function(**self._arguments)
-        except BaseException as raised:
-            error = raised if isinstance(raised, Exception) else RuntimeError(f"the tool raised {raised!r}")
+            ending = self._function(**self._arguments), None
+        except BaseException as raised:  # noqa: BLE001 - the tool's own code, whatever it raises
+            ending = None, raised
         kept = self._closed.acquire(blocking=False)
-        mailbox_of(self.done.get_loop()).post(_settle, (self.done, value, error))
+        mailbox_of(self.done.get_loop()).post(_settle, (self.done, ending))
         return kept
 
     def abandon(self) -> bool:
@@ -60,7 +63,8 @@ class WorkerPool:
     """Daemon threads for plain functions, started when they are needed.
 
     A worker whose call was given up (timed out, cancelled) may never come back: it no longer counts, and ends if it
-    does. So hung tools cannot use up the pool. Used on the kernel's loop.
+    does. So hung tools cannot use up the pool. Neither can tools that wait for tools: a nested call brings a thread of
+    its own. Used on the kernel's loop.
     """
 
     def __init__(self, limit: int) -> None:
@@ -68,23 +72,37 @@ class WorkerPool:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._threads = 0
         self._busy = 0
+        self._nested = 0
 
-    async def run(self, function: Callable[..., Any], arguments: Mapping[str, Any], context: CallContext) -> Any:
-        """Call ``function(**arguments)`` in a worker, and return or raise what it does."""
+    async def run(
+        self,
+        function: Callable[..., Any],
+        arguments: Mapping[str, Any],
+        context: CallContext,
+        *,
+        nested: bool,
+    ) -> Ending:
+        """Call ``function(**arguments)`` in a worker. ``nested``: somebody in a worker may be waiting for it."""
         job = _Job(function, arguments, context)
         self._busy += 1
-        if self._threads < min(self._busy, self._limit):
-            self._threads += 1
-            threading.Thread(target=self._work, name="agentkernel-worker", daemon=True).start()
+        self._nested += nested
         self._jobs.put(job)
         try:
+            self._grow()
             return await job.done
-        except asyncio.CancelledError:
+        except BaseException:
             if job.abandon():
                 self._threads -= 1
             raise
         finally:
             self._busy -= 1
+            self._nested -= nested
+            self._grow()
+
+    def _grow(self) -> None:
+        if self._threads < min(self._busy, self._limit + self._nested):
+            threading.Thread(target=self._work, name="agentkernel-worker", daemon=True).start()
+            self._threads += 1
 
     def stop(self) -> None:
         """Let the workers end when they are idle."""
@@ -95,62 +113,119 @@ class WorkerPool:
         while (job := self._jobs.get()) is not None:
             if not job.run():
                 return
+            del job  # an idle worker keeps nobody's arguments
 
 
 class ToolLoop:
-    """A loop on a thread of its own for coroutine functions, started at the first call."""
+    """A loop on a thread of its own for coroutine functions, started at the first call.
+
+    A tool that blocks the loop holds up only itself and what runs there already: calls that cannot start for
+    ``_STUCK_S`` move to a new loop. Used on the kernel's loop.
+    """
 
     def __init__(self) -> None:
         self._thread: LoopThread | None = None
+        self._stuck: list[LoopThread] = []
+        self._jobs: dict[_AsyncJob, None] = {}
+        self._watched = False
 
-    async def run(self, function: Callable[..., Any], arguments: Mapping[str, Any], context: CallContext) -> Any:
-        """Await ``function(**arguments)`` on the tool loop, and return or raise what it does."""
-        if self._thread is None:
-            self._thread = LoopThread("agentkernel-tools")
-            self._thread.start()
+    async def run(
+        self, function: Callable[..., Any], arguments: Mapping[str, Any], context: CallContext
+    ) -> Ending:
+        """Await ``function(**arguments)`` on the tool loop."""
         job = _AsyncJob(function, arguments, context)
-        self._thread.post(_AsyncJob.start, job)
+        self._begin(job)
+        self._jobs[job] = None
+        if not self._watched:
+            self._watch()
         try:
             return await job.done
         except asyncio.CancelledError:
-            self._thread.post(_AsyncJob.cancel, job)
+            job.give_up()
             raise
+        finally:
+            del self._jobs[job]
 
     def stop(self) -> None:
-        """End the thread; one that hangs in a tool is left behind."""
+        """End the threads; one that hangs in a tool is left behind."""
         if self._thread is not None:
             self._thread.stop(timeout_s=0.5)
+        for thread in self._stuck:
+            thread.stop(timeout_s=0.0)
+
+    def _begin(self, job: _AsyncJob) -> None:
+        if self._thread is None:
+            self._thread = LoopThread("agentkernel-tools")
+            self._thread.start()
+        self._thread.post(_AsyncJob.start, job)
+
+    def _watch(self) -> None:
+        self._watched = True
+        suspects = [job for job in self._jobs if not job.started]
+        asyncio.get_running_loop().call_later(_STUCK_S, self._look_after, suspects)
+
+    def _look_after(self, suspects: list[_AsyncJob]) -> None:
+        late = [job for job in suspects if job in self._jobs and not job.started]
+        if late and self._thread is not None:
+            logger.warning("an async tool blocks its loop; the calls behind it go on elsewhere")
+            self._stuck.append(self._thread)
+            self._thread = None
+            for job in late:
+                self._begin(job)
+        self._watched = False
+        if self._jobs:
+            self._watch()
 
 
 class _AsyncJob:
-    """One call of a coroutine function: started on the tool loop, awaited on the kernel's."""
+    """One call of a coroutine function: started on a tool loop, once, and awaited on the kernel's."""
 
-    __slots__ = ("_arguments", "_context", "_function", "_task", "done")
+    __slots__ = (
+        "_arguments",
+        "_claimed",
+        "_context",
+        "_function",
+        "_task",
+        "_tasks",
+        "_unwanted",
+        "done",
+    )
 
-    def __init__(self, function: Callable[..., Any], arguments: Mapping[str, Any], context: CallContext) -> None:
+    def __init__(
+        self, function: Callable[..., Any], arguments: Mapping[str, Any], context: CallContext
+    ) -> None:
         self._function, self._arguments, self._context = function, arguments, context
-        self._task: asyncio.Task[None] | None = None
-        self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._claimed = threading.Lock()
+        self._unwanted = False
+        self._task: asyncio.Task[Any] | None = None
+        self._tasks: list[asyncio.Task[None]] = []  # loops keep only weak references to theirs
+        self.done: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+
+    @property
+    def started(self) -> bool:
+        """Whether some loop runs it."""
+        return self._claimed.locked()
 
     def start(self) -> None:
-        """On the tool loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        """On a tool loop."""
+        self._tasks.append(asyncio.get_running_loop().create_task(self._run()))
 
-    def cancel(self) -> None:
-        """On the tool loop."""
-        if self._task is not None:
-            self._task.cancel()
+    def give_up(self) -> None:
+        """On the kernel's loop: nobody waits for it any more."""
+        self._unwanted = True
+        if not self._claimed.acquire(blocking=False) and self._task is not None:
+            mailbox_of(self._task.get_loop()).post(asyncio.Task.cancel, self._task)
 
     async def _run(self) -> None:
+        if not self._claimed.acquire(blocking=False):
+            return  # another loop was faster, or nobody waits for it any more
+        self._task = asyncio.current_task()
+        if self._unwanted:
+            return
         CURRENT.set(self._context)
-        value: Any = None
-        error: Exception | None = None
+        ending: Ending
         try:
-            value = await self._function(**self._arguments)
-        except asyncio.CancelledError:
-            error = RuntimeError("the tool was cancelled from within")
-            raise
-        except Exception as raised:
-            error = raised
-        finally:
-            mailbox_of(self.done.get_loop()).post(_settle, (self.done, value, error))
+            ending = await self._function(**self._arguments), None
+        except BaseException as raised:  # noqa: BLE001 - the tool's own code, whatever it raises
+            ending = None, raised
+        mailbox_of(self.done.get_loop()).post(_settle, (self.done, ending))

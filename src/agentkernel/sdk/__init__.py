@@ -13,10 +13,12 @@ from agentkernel.sdk.interception import (
     suppress,
     suppressed,
 )
+from agentkernel.sdk.openai_shape import chunk_payload, completion_payload, final_chunk_payload
 from agentkernel.sdk.patching import PatchSet
 from agentkernel.sdk.runtime import current_kernel, find_kernel, use_kernel
 from agentkernel.sdk.tool_schema import tool
-from agentkernel.sdk.wrapping import FrameworkReport, WrapReport, choose_target, unwrap, wrap
+from agentkernel.sdk.wrap_report import FrameworkReport, WrapReport
+from agentkernel.sdk.wrapping import choose_target, unwrap, wrap
 
 __all__ = [
     "AsyncClient",
@@ -28,9 +30,12 @@ __all__ = [
     "agent",
     "calling_as",
     "choose_target",
+    "chunk_payload",
+    "completion_payload",
     "context_for",
     "current_context",
     "current_kernel",
+    "final_chunk_payload",
     "find_kernel",
     "program",
     "run_llm",

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any
+import difflib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, cast
 
 import msgspec
 
 from agentkernel.api import (
     CallContext,
-    InvalidOutput,
     LLMCall,
+    LLMChunk,
     LLMResponse,
     Message,
     Tool,
     ToolCall,
+    ToolNotFound,
     ToolRequest,
 )
 from agentkernel.kernel import Ticket
-from agentkernel.kernel.checks import check_tools, compile_schema
+from agentkernel.kernel.checks import check_tools
 from agentkernel.sdk.identity import current_context
+from agentkernel.sdk.model_output import ToolResult, json_format, tool_arguments, tool_requests
 from agentkernel.sdk.runtime import current_kernel
 from agentkernel.sdk.tool_schema import as_tool
 from agentkernel.sdk.transport import Transport
 
-_decoder = msgspec.json.Decoder()
-
-
-class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool call that the model asked for, and the value it gave."""
-
-    request: ToolRequest
-    value: Any
+__all__ = ["AsyncClient", "Client", "ToolResult"]
 
 
 class _ClientBase:
@@ -96,7 +93,9 @@ class _ClientBase:
             )
         )
 
-    def _tool(self, name: str, arguments: Mapping[str, Any] | None, timeout_s: float | None) -> Ticket[Any]:
+    def _tool(
+        self, name: str, arguments: Mapping[str, Any] | None, timeout_s: float | None
+    ) -> Ticket[Any]:
         return self._kernel.submit(
             ToolCall(
                 name=name,
@@ -111,46 +110,25 @@ class _ClientBase:
         registered = {tool.name: tool for tool in self._kernel.tools}
         if tools is None:
             return [tool.schema for tool in registered.values()]
-        return [registered[tool].schema if isinstance(tool, str) and tool in registered else _given(tool) for tool in tools]
+        return [self._schema(tool, registered) if isinstance(tool, str) else tool for tool in tools]
+
+    def _schema(self, name: str, registered: Mapping[str, Tool]) -> Mapping[str, Any]:
+        if name not in registered:
+            close = difflib.get_close_matches(name, registered, n=1)
+            raise ToolNotFound(
+                name, registered=sorted(registered), suggestion=close[0] if close else None
+            )
+        return registered[name].schema
+
+    def _run_requests(self, requests: Sequence[ToolRequest]) -> list[Ticket[Any]]:
+        """Hand in what the model asks for, when all of it can be read."""
+        calls = [(request.name, tool_arguments(request)) for request in requests]
+        return [self._tool(name, arguments, None) for name, arguments in calls]
 
 
-def _given(tool: str | Mapping[str, Any]) -> Mapping[str, Any]:
-    if isinstance(tool, str):
-        return {"type": "function", "function": tool}  # refused by check_tools, which says what is expected
-    return tool
-
-
-def _json_format(schema: Mapping[str, Any]) -> tuple[dict[str, Any], Callable[[LLMResponse], Any]]:
-    """The request field for JSON output of ``schema``, and what reads the answer."""
-    name = str(schema.get("title", "output"))
-    validator = compile_schema(name, schema)
-
-    def read(response: LLMResponse) -> Any:
-        try:
-            value = _decoder.decode(response.text or "")
-        except msgspec.DecodeError as error:
-            raise InvalidOutput(response.text, expected="JSON", problem=str(error)) from error
-        for problem in validator.iter_errors(value):
-            raise InvalidOutput(response.text, expected="of the JSON schema", problem=problem.message)
-        return value
-
-    return {"type": "json_schema", "json_schema": {"name": name, "schema": dict(schema), "strict": True}}, read
-
-
-def _tool_requests(response: LLMResponse) -> tuple[ToolRequest, ...]:
-    if not response.tool_calls:
-        raise InvalidOutput(response.text, expected="a tool call", problem="it asks for no tool")
-    return response.tool_calls
-
-
-def _arguments(request: ToolRequest) -> Mapping[str, Any]:
-    try:
-        arguments = _decoder.decode(request.arguments or "{}")
-    except msgspec.DecodeError as error:
-        raise InvalidOutput(request.arguments, expected="JSON arguments", problem=str(error)) from error
-    if not isinstance(arguments, dict):
-        raise InvalidOutput(request.arguments, expected="JSON arguments", problem="they are no object")
-    return arguments
+def _cancel(tickets: Sequence[Ticket[Any]]) -> None:
+    for ticket in tickets:
+        ticket.cancel()
 
 
 class Client(_ClientBase):
@@ -179,17 +157,22 @@ class Client(_ClientBase):
         ticket = self._chat(messages, stream=True, **options)
         return (chunk.text for chunk in ticket.stream() if chunk.text)
 
-    def llm_chat_with_json_output(self, messages: Sequence[Message], schema: Mapping[str, Any], **options: Any) -> Any:
+    def llm_chat_with_json_output(
+        self, messages: Sequence[Message], schema: Mapping[str, Any], **options: Any
+    ) -> Any:
         """The answer as JSON that matches ``schema``.
 
         Raises:
             InvalidOutput: the core answered something else.
         """
-        response_format, read = _json_format(schema)
+        response_format, read = json_format(schema)
         return read(self._chat(messages, response_format=response_format, **options).result())
 
     def llm_chat_with_tool_call_output(
-        self, messages: Sequence[Message], tools: Sequence[str | Mapping[str, Any]] | None = None, **options: Any
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[str | Mapping[str, Any]] | None = None,
+        **options: Any,
     ) -> tuple[ToolRequest, ...]:
         """The tool calls that the model asks for, not executed.
 
@@ -197,9 +180,10 @@ class Client(_ClientBase):
             tools: names of registered tools, or schemas; None offers every registered tool.
 
         Raises:
+            ToolNotFound: no tool of that name is registered.
             InvalidOutput: the model asks for none.
         """
-        return _tool_requests(self._chat(messages, tools=self._schemas(tools), **options).result())
+        return tool_requests(self._chat(messages, tools=self._schemas(tools), **options).result())
 
     def llm_call_tool(
         self, messages: Sequence[Message], tools: Sequence[str] | None = None, **options: Any
@@ -208,17 +192,24 @@ class Client(_ClientBase):
 
         Raises:
             InvalidOutput: the model asks for none, or its arguments are no JSON.
-            ToolError, InvalidToolArguments: a tool call failed.
+            ToolError, InvalidToolArguments: a tool call failed; those that still ran were cancelled.
         """
         requests = self.llm_chat_with_tool_call_output(messages, tools, **options)
-        tickets = [self._tool(request.name, _arguments(request), None) for request in requests]
+        tickets = self._run_requests(requests)
+        try:
+            values = [ticket.result() for ticket in tickets]
+        finally:
+            _cancel(tickets)
         return [
-            ToolResult(request=request, value=ticket.result())
-            for request, ticket in zip(requests, tickets, strict=True)
+            ToolResult(request=r, value=value) for r, value in zip(requests, values, strict=True)
         ]
 
     def call_tool(
-        self, name: str, arguments: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
     ) -> Any:
         """Run a registered tool.
 
@@ -239,38 +230,52 @@ class AsyncClient(_ClientBase):
         """As :meth:`Client.llm_chat`."""
         return await self._chat(messages, **options)
 
-    async def llm_chat_stream(self, messages: Sequence[Message], **options: Any) -> AsyncIterator[str]:
+    async def llm_chat_stream(
+        self, messages: Sequence[Message], **options: Any
+    ) -> AsyncIterator[str]:
         """As :meth:`Client.llm_chat_stream`."""
-        async for chunk in self._chat(messages, stream=True, **options).astream():
-            if chunk.text:
-                yield chunk.text
+        stream = self._chat(messages, stream=True, **options).astream()
+        async with aclosing(cast("AsyncGenerator[LLMChunk, None]", stream)) as chunks:
+            async for chunk in chunks:
+                if chunk.text:
+                    yield chunk.text
 
     async def llm_chat_with_json_output(
         self, messages: Sequence[Message], schema: Mapping[str, Any], **options: Any
     ) -> Any:
         """As :meth:`Client.llm_chat_with_json_output`."""
-        response_format, read = _json_format(schema)
+        response_format, read = json_format(schema)
         return read(await self._chat(messages, response_format=response_format, **options))
 
     async def llm_chat_with_tool_call_output(
-        self, messages: Sequence[Message], tools: Sequence[str | Mapping[str, Any]] | None = None, **options: Any
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[str | Mapping[str, Any]] | None = None,
+        **options: Any,
     ) -> tuple[ToolRequest, ...]:
         """As :meth:`Client.llm_chat_with_tool_call_output`."""
-        return _tool_requests(await self._chat(messages, tools=self._schemas(tools), **options))
+        return tool_requests(await self._chat(messages, tools=self._schemas(tools), **options))
 
     async def llm_call_tool(
         self, messages: Sequence[Message], tools: Sequence[str] | None = None, **options: Any
     ) -> list[ToolResult]:
         """As :meth:`Client.llm_call_tool`."""
         requests = await self.llm_chat_with_tool_call_output(messages, tools, **options)
-        tickets = [self._tool(request.name, _arguments(request), None) for request in requests]
+        tickets = self._run_requests(requests)
+        try:
+            values = [await ticket for ticket in tickets]
+        finally:
+            _cancel(tickets)
         return [
-            ToolResult(request=request, value=await ticket)
-            for request, ticket in zip(requests, tickets, strict=True)
+            ToolResult(request=r, value=value) for r, value in zip(requests, values, strict=True)
         ]
 
     async def call_tool(
-        self, name: str, arguments: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
+        self,
+        name: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
     ) -> Any:
         """As :meth:`Client.call_tool`."""
         return await self._tool(name, arguments, timeout_s)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 import uuid
+import weakref
 from collections.abc import Callable
 from contextvars import Token
 from typing import Any, TypeVar, overload
-from weakref import WeakKeyDictionary
 
 import msgspec
 
 from agentkernel.api import CallContext
+from agentkernel.kernel import Kernel
 from agentkernel.kernel.identity import CURRENT
 from agentkernel.sdk.runtime import find_kernel
 
@@ -42,17 +43,24 @@ class session:  # noqa: N801 - reads as a statement: with session("coder"): ...
         deadline: float | None = None,
         new_program: bool = True,
     ) -> None:
-        self._agent, self._tenant, self._priority, self._deadline = agent, tenant, priority, deadline
+        self._agent, self._tenant, self._priority, self._deadline = (
+            agent,
+            tenant,
+            priority,
+            deadline,
+        )
         self._new_program = new_program
         self._token: Token[CallContext] | None = None
         self._opened: str | None = None
+        self._kernel: Kernel | None = None
 
     def __enter__(self) -> CallContext:
         outer = CURRENT.get()
         tenant = outer.tenant if self._tenant is None else self._tenant
         program = outer.program
         if self._new_program or program == CallContext().program:
-            program = self._opened = _open_program(self._agent, tenant, outer.program)
+            self._kernel = find_kernel()
+            program = self._opened = _open_program(self._kernel, self._agent, tenant, outer.program)
         context = CallContext(
             agent=self._agent,
             program=program,
@@ -67,13 +75,11 @@ class session:  # noqa: N801 - reads as a statement: with session("coder"): ...
     def __exit__(self, *exc_info: object) -> None:
         assert self._token is not None
         CURRENT.reset(self._token)
-        kernel = find_kernel()
-        if self._opened is not None and kernel is not None:
-            kernel.close_program(self._opened)
+        if self._opened is not None and self._kernel is not None:
+            self._kernel.close_program(self._opened)
 
 
-def _open_program(name: str, tenant: str, parent: str) -> str:
-    kernel = find_kernel()
+def _open_program(kernel: Kernel | None, name: str, tenant: str, parent: str) -> str:
     if kernel is None:
         return f"{name}-{uuid.uuid4().hex[:8]}"
     outermost = parent == CallContext().program
@@ -83,7 +89,9 @@ def _open_program(name: str, tenant: str, parent: str) -> str:
 @overload
 def agent(function: F, /) -> F: ...
 @overload
-def agent(*, name: str | None = None, tenant: str | None = None, priority: int | None = None) -> Callable[[F], F]: ...
+def agent(
+    *, name: str | None = None, tenant: str | None = None, priority: int | None = None
+) -> Callable[[F], F]: ...
 def agent(
     function: F | None = None,
     /,
@@ -126,12 +134,25 @@ class AgentIdentity(msgspec.Struct, frozen=True, kw_only=True):
     priority: int | None = None
 
 
-_identities: WeakKeyDictionary[object, AgentIdentity] = WeakKeyDictionary()
+_identities: dict[int, tuple[Callable[[], object], AgentIdentity]] = {}
+"""By ``id()``: framework agents may be unhashable, or equal to each other. The first part gives the object itself."""
 
 
 def set_identity(framework_agent: object, identity: AgentIdentity) -> None:
-    """Remember what the user said about an agent object, as long as the object lives."""
-    _identities[framework_agent] = identity
+    """Remember what the user said about an agent object, as long as the object lives.
+
+    An object that cannot be weakly referenced lives until ``forget_identities``.
+    """
+    key = id(framework_agent)
+    reference: Callable[[], object]
+    try:
+        reference = weakref.ref(framework_agent, lambda _: _identities.pop(key, None))
+    except TypeError:
+
+        def reference() -> object:
+            return framework_agent
+
+    _identities[key] = (reference, identity)
 
 
 def forget_identities() -> None:
@@ -145,15 +166,12 @@ def context_for(framework_agent: object, name: str | None) -> CallContext:
     ``name`` is the framework's own name of it; what the user said about the object wins.
     """
     outer = CURRENT.get()
-    said = None
-    if _identities:
-        try:
-            said = _identities.get(framework_agent)
-        except TypeError:  # not weakly referencable or not hashable: nobody can have said anything
-            said = None
-    if said is None:
-        if name is None or name == outer.agent:
-            return outer
+    known = _identities.get(id(framework_agent))
+    if known is not None and known[0]() is framework_agent:
+        said = known[1]
+    elif name is None or name == outer.agent:
+        return outer
+    else:
         said = AgentIdentity()
     return CallContext(
         agent=said.name or name or outer.agent,

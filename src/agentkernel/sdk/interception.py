@@ -76,8 +76,16 @@ def run_tool(
     kind: Literal["tool", "code"] = "tool",
 ) -> T:
     """Run the framework's own tool execution, in this thread, as a syscall. What it raises is raised here."""
-    call = ToolCall(name=name, arguments=arguments, kind=kind, context=context, body=CallerBody(function))
-    result: T = current_kernel().submit(call).result()
+
+    def body() -> T:
+        with calling_as(_within(context, ticket.id)):
+            return function()
+
+    call = ToolCall(
+        name=name, arguments=arguments, kind=kind, context=context, body=CallerBody(body)
+    )
+    ticket = current_kernel().submit(call)
+    result: T = ticket.result()
     return result
 
 
@@ -90,10 +98,28 @@ async def run_tool_async(
     kind: Literal["tool", "code"] = "tool",
 ) -> T:
     """:func:`run_tool` for tasks: the execution stays in this task."""
-    body: CallerBody[T] = CallerBody(function)
-    call = ToolCall(name=name, arguments=arguments, kind=kind, context=context, body=body)
-    result: T = await current_kernel().submit(call)
+
+    async def body() -> T:
+        with calling_as(_within(context, ticket.id)):
+            return await function()
+
+    in_task: CallerBody[T] = CallerBody(body)
+    call = ToolCall(name=name, arguments=arguments, kind=kind, context=context, body=in_task)
+    ticket = current_kernel().submit(call)
+    result: T = await ticket
     return result
+
+
+def _within(context: CallContext, syscall_id: int) -> CallContext:
+    """The context of calls made by what a syscall runs."""
+    return CallContext(
+        agent=context.agent,
+        program=context.program,
+        tenant=context.tenant,
+        priority=context.priority,
+        deadline=context.deadline,
+        parent=syscall_id,
+    )
 
 
 def run_llm(

@@ -5,33 +5,44 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import itertools
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from types import ModuleType
 from typing import Any
 
 from agentkernel.api import AdapterError, PatchConflict, Seam
 
+_order = itertools.count()
+_NOTHING = object()
+
 
 class Patch:
     """One replaced attribute."""
 
-    __slots__ = ("_had_own", "_installed", "_name", "_original", "_owner", "seam")
+    __slots__ = ("_had_own", "_installed", "_name", "_original", "_owner", "place", "seam")
 
-    def __init__(self, seam: Seam) -> None:
+    def __init__(self, seam: Seam, module: ModuleType) -> None:
         self.seam = seam
-        self._owner, self._name = _owner_of(seam)
-        own = vars(self._owner)
-        self._had_own = self._name in own
-        self._original = own[self._name] if self._had_own else inspect.getattr_static(self._owner, self._name)
+        *path, self._name = seam.attribute.split(".")
+        self._owner = functools.reduce(getattr, path, module)
+        self._original = _stored(self._owner, self._name)
+        self._had_own = self._name in vars(self._owner)
         self._installed = _replacement(self._original, seam)
         setattr(self._owner, self._name, self._installed)
+        self.place = next(_order)
 
-    @property
-    def in_place(self) -> bool:
-        """Whether the attribute is still what this patch put there."""
-        return vars(self._owner).get(self._name) is self._installed
+    def uncover(self, seen: dict[tuple[int, str], object]) -> bool:
+        """Whether the attribute is what this patch put there, once the patches in ``seen`` are gone.
+
+        Adds to ``seen`` what removing this one leaves.
+        """
+        key = (id(self._owner), self._name)
+        found = seen.get(key, vars(self._owner).get(self._name, _NOTHING))
+        seen[key] = self._original if self._had_own else _NOTHING
+        return found is self._installed
 
     def remove(self) -> None:
         """Put back the original object itself."""
@@ -42,7 +53,7 @@ class Patch:
 
 
 class PatchSet:
-    """The patches of one ``wrap()``. A seam in a module that is not imported yet is patched right after its import.
+    """The patches of one adapter. A seam in a module that is not imported yet is patched right after its import.
 
     Safe from any thread.
     """
@@ -56,8 +67,9 @@ class PatchSet:
 
     def add(self, seam: Seam) -> None:
         """Patch a seam now, or when its module is imported."""
-        if seam.module in sys.modules:
-            self._apply(seam, sys.modules[seam.module])
+        if sys.modules.get(seam.module) is not None:
+            # Not under the lock: another thread may be importing the module, and its import hooks want the lock.
+            self._apply(seam, importlib.import_module(seam.module))
             return
         import wrapt
 
@@ -71,24 +83,27 @@ class PatchSet:
                 return
             self._waiting.discard(_label(seam))
             try:
-                self._patches.append(Patch(seam))
-            except (AttributeError, AdapterError) as error:
+                self._patches.append(Patch(seam, module))
+            except Exception as error:  # noqa: BLE001 - the program's own import must not fail for an adapter's seam
                 self._failed.append(f"{_label(seam)}: {error}")
 
     @property
     def applied(self) -> list[str]:
         """Seams that are patched."""
-        return [_label(patch.seam) for patch in self._patches]
+        with self._lock:
+            return [_label(patch.seam) for patch in self._patches]
 
     @property
     def waiting(self) -> list[str]:
         """Seams whose module is not imported yet."""
-        return sorted(self._waiting)
+        with self._lock:
+            return sorted(self._waiting)
 
     @property
     def failed(self) -> list[str]:
         """Seams that could not be patched, and why."""
-        return list(self._failed)
+        with self._lock:
+            return list(self._failed)
 
     def remove(self) -> None:
         """Put every original back.
@@ -96,32 +111,62 @@ class PatchSet:
         Raises:
             PatchConflict: somebody else patched on top of a seam. Nothing was changed.
         """
-        with self._lock:
-            foreign = [_label(patch.seam) for patch in self._patches if not patch.in_place]
-            if foreign:
-                raise PatchConflict(foreign)
-            for patch in reversed(self._patches):
-                patch.remove()
-            self._patches.clear()
-            self._waiting.clear()
-            self._active = False
+        remove_together([self])
+
+
+def remove_together(patch_sets: Sequence[PatchSet]) -> None:
+    """Put every original of all sets back, the latest patch first.
+
+    Raises:
+        PatchConflict: somebody else patched on top of a seam. Nothing was changed, in any set.
+    """
+    with ExitStack() as locks:
+        for patch_set in patch_sets:
+            locks.enter_context(patch_set._lock)
+        patches = [patch for patch_set in patch_sets for patch in patch_set._patches]
+        patches.sort(key=lambda patch: patch.place, reverse=True)
+        seen: dict[tuple[int, str], object] = {}
+        foreign = [_label(patch.seam) for patch in patches if not patch.uncover(seen)]
+        if foreign:
+            raise PatchConflict(foreign)
+        for patch in patches:
+            patch.remove()
+        for patch_set in patch_sets:
+            patch_set._patches.clear()
+            patch_set._waiting.clear()
+            patch_set._active = False
 
 
 def _label(seam: Seam) -> str:
     return f"{seam.module}:{seam.attribute}"
 
 
-def _owner_of(seam: Seam) -> tuple[Any, str]:
-    *path, name = seam.attribute.split(".")
-    owner = functools.reduce(getattr, path, importlib.import_module(seam.module))
-    return owner, name
+def _stored(owner: Any, name: str) -> Any:
+    """What is stored under ``name`` in ``owner`` or, for a class, in the nearest base; descriptors stay unbound.
+
+    A metaclass is not looked at: what it has binds the class, which a patch on the class could not do.
+    """
+    for scope in inspect.getmro(owner) if inspect.isclass(owner) else (owner,):
+        if name in vars(scope):
+            return vars(scope)[name]
+    shown = (
+        getattr(owner, "__qualname__", None)
+        or getattr(owner, "__name__", None)
+        or type(owner).__name__
+    )
+    raise AttributeError(f"{shown} has no attribute {name!r} of its own or of a base class")
 
 
 def _replacement(original: Any, seam: Seam) -> Any:
     """The seam's replacement, of the same kind as the original: static and class methods stay what they are."""
     kind = type(original) if isinstance(original, (staticmethod, classmethod)) else None
     function: Callable[..., Any] = original.__func__ if kind else original
-    replacement = functools.wraps(function)(seam.replace(function))
+    if not callable(function):
+        raise AdapterError(f"expected a function or method, found {type(function).__name__}")
+    replacement = seam.replace(function)
+    if replacement is function or not callable(replacement):
+        raise AdapterError(f"replace() must return a new function, it returned {replacement!r}")
+    replacement = functools.wraps(function)(replacement)
     if inspect.iscoroutinefunction(function) != inspect.iscoroutinefunction(replacement):
-        raise AdapterError(f"the replacement of {_label(seam)} must be async exactly when the original is")
+        raise AdapterError("the replacement must be async exactly when the original is")
     return kind(replacement) if kind else replacement

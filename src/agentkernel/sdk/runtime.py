@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Mapping
-from pathlib import Path
 
 from agentkernel.api import KernelNotStarted
 from agentkernel.kernel import Kernel
@@ -20,7 +18,7 @@ def current_kernel() -> Kernel:
         KernelNotStarted: there is none.
     """
     if _current is None:
-        raise KernelNotStarted()
+        raise KernelNotStarted
     return _current
 
 
@@ -30,26 +28,27 @@ def find_kernel() -> Kernel | None:
 
 
 def use_kernel(kernel: Kernel | None) -> None:
-    """Make ``kernel`` the one of this process. Its owner stops it."""
-    global _current, _owned
-    _current, _owned = kernel, False
+    """Make ``kernel`` the one of this process. Its owner stops it; one that ``wrap()`` started before is stopped."""
+    if kernel is not _current:
+        _replace(kernel, owned=False)
 
 
-def ensure_kernel(config: Mapping[str, object] | str | Path | None, settings: Mapping[str, object]) -> Kernel:
-    """The kernel of this process; a new one, started, when there is none that runs."""
-    global _current, _owned
-    if _current is None or _current.state != "running":
-        _current = Kernel(config, **settings).start()  # type: ignore[arg-type]
-        _owned = True
-        atexit.register(_current.stop)
-    return _current
+def own_kernel(kernel: Kernel) -> None:
+    """Start ``kernel`` and make it the one of this process, until another one is or the process ends."""
+    kernel.start()
+    atexit.register(kernel.stop)
+    _replace(kernel, owned=True)
 
 
 def release_kernel() -> None:
-    """Stop the kernel if ``ensure_kernel`` started it, and forget it."""
+    """Stop the kernel of this process if ``own_kernel`` started it, and forget it."""
+    _replace(None, owned=False)
+
+
+def _replace(kernel: Kernel | None, *, owned: bool) -> None:
     global _current, _owned
-    kernel, owned = _current, _owned
-    _current, _owned = None, False
-    if kernel is not None and owned:
-        atexit.unregister(kernel.stop)
-        kernel.stop()
+    before, before_owned = _current, _owned
+    _current, _owned = kernel, owned
+    if before is not None and before_owned:
+        atexit.unregister(before.stop)
+        before.stop()

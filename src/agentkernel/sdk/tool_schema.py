@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
 import msgspec
 
-from agentkernel.api import InvalidToolSchema, Tool
+from agentkernel.api import InvalidToolArguments, InvalidToolSchema, Tool
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _ATTRIBUTE = "__agentkernel_tool__"
-_JSON_TYPES = {str, int, float, bool, type(None), Any, list, dict}
+_PLAIN = (Any, str, bool, list, dict)
+"""Types that decoded JSON has already. Not ``int``: to JSON Schema, 5.0 is an integer."""
 
 
 @overload
@@ -50,10 +52,17 @@ def tool(
     Raises:
         InvalidToolSchema: a parameter has no JSON form.
     """
+    options: dict[str, Any] = {
+        "name": name,
+        "description": description,
+        "parameters": parameters,
+        "max_parallel": max_parallel,
+        "timeout_s": timeout_s,
+    }
 
     def decorate(function: F) -> F:
-        built = build_tool(function, name, description, parameters, max_parallel, timeout_s)
-        setattr(function, _ATTRIBUTE, built)
+        build_tool(function, **options)
+        setattr(function, _ATTRIBUTE, options)
         return function
 
     return decorate if function is None else decorate(function)
@@ -63,8 +72,8 @@ def as_tool(function: Callable[..., Any] | Tool) -> Tool:
     """The tool that a function is, or becomes now."""
     if isinstance(function, Tool):
         return function
-    marked = getattr(function, _ATTRIBUTE, None)
-    return marked if isinstance(marked, Tool) else build_tool(function)
+    options = getattr(function, _ATTRIBUTE, None)
+    return build_tool(function, **options) if isinstance(options, dict) else build_tool(function)
 
 
 def build_tool(
@@ -76,16 +85,17 @@ def build_tool(
     timeout_s: float | None = None,
 ) -> Tool:
     """A tool that runs ``function``. Arguments reach it as the types that it is annotated with."""
-    known_as: str = name or getattr(function, "__name__", type(function).__name__)
-    run = function
+    subject: Any = function.func if isinstance(function, functools.partial) else function
+    known_as = name or str(getattr(subject, "__name__", type(subject).__name__))
+    run = subject.__call__ if _is_object(function) else function
     if parameters is None:
-        arguments = _arguments_type(function, known_as)
-        parameters = _object_schema(arguments)
-        if not all(hint in _JSON_TYPES for hint in _hints(function).values()):
-            run = _converting(function, arguments)
+        hints = _hints(function, subject, known_as)
+        parameters = _object_schema(function, hints, known_as)
+        if not all(any(hint is plain for plain in _PLAIN) for hint in hints.values()):
+            run = _converting(run, hints, known_as)
     return Tool(
         name=known_as,
-        description=_first_paragraph(function) if description is None else description,
+        description=_first_paragraph(subject) if description is None else description,
         parameters=parameters,
         function=run,
         max_parallel=max_parallel,
@@ -93,56 +103,108 @@ def build_tool(
     )
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    hints = typing.get_type_hints(function, include_extras=True)
-    return {name: hints.get(name, Any) for name in inspect.signature(function).parameters}
+def _is_object(function: object) -> bool:
+    """Whether it is an object with ``__call__``, no function, method, class or partial."""
+    return not (
+        inspect.isroutine(function)
+        or inspect.isclass(function)
+        or isinstance(function, functools.partial)
+    )
 
 
-def _arguments_type(function: Callable[..., Any], known_as: str) -> type[msgspec.Struct]:
-    """A struct with one field for each parameter."""
-    fields: list[Any] = []
-    hints = _hints(function)
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise InvalidToolSchema(
-                known_as, f"parameter {str(parameter)!r} cannot be passed by name; give explicit parameters"
-            )
-        required = parameter.default is parameter.empty
-        field = (parameter.name, hints[parameter.name])
-        fields.append(field if required else (*field, _default(parameter.default)))
-    return msgspec.defstruct(known_as, fields, kw_only=True, forbid_unknown_fields=True)
-
-
-def _default(value: object) -> object:
-    return msgspec.field(default_factory=lambda: value) if isinstance(value, (list, dict, set)) else value
-
-
-def _object_schema(arguments: type[msgspec.Struct]) -> dict[str, Any]:
+def _hints(function: Callable[..., Any], subject: Any, known_as: str) -> dict[str, Any]:
+    """The type of each parameter; one whose default is None may be None."""
+    annotated = subject
+    if not inspect.isroutine(subject):
+        annotated = subject.__init__ if inspect.isclass(subject) else subject.__call__
     try:
-        (schema,), components = msgspec.json.schema_components([arguments], ref_template="#/$defs/{name}")
+        parameters = inspect.signature(function).parameters
+        hints = _evaluated(annotated)
+    except (NameError, SyntaxError, TypeError, ValueError) as error:
+        problem = f"its annotations cannot be read: {error}. Import what they name at run time, or pass parameters=..."
+        raise InvalidToolSchema(known_as, problem) from error
+    return {
+        name: hints[name] | None
+        if parameter.default is None and name in hints
+        else hints.get(name, Any)
+        for name, parameter in parameters.items()
+    }
+
+
+def _evaluated(function: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters' annotations. That of the result may name what only type checkers import."""
+    function = inspect.unwrap(function)
+    own = {
+        name: hint
+        for name, hint in getattr(function, "__annotations__", {}).items()
+        if name != "return"
+    }
+    holder = types.SimpleNamespace(__annotations__=own)
+    return typing.get_type_hints(holder, getattr(function, "__globals__", {}), include_extras=True)
+
+
+def _object_schema(
+    function: Callable[..., Any], hints: Mapping[str, Any], known_as: str
+) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters
+    for parameter in parameters.values():
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            shown = str(parameter.replace(annotation=parameter.empty))
+            raise InvalidToolSchema(
+                known_as, f"parameter {shown!r} cannot be passed by name; give explicit parameters"
+            )
+    try:
+        schemas, components = msgspec.json.schema_components(
+            hints.values(), ref_template="#/$defs/{name}"
+        )
     except TypeError as error:
+        problem = " ".join(str(error).split())
         raise InvalidToolSchema(
-            arguments.__name__, f"{error}. Annotate parameters with JSON types, or pass parameters=..."
+            known_as, f"{problem}. Annotate parameters with JSON types, or pass parameters=..."
         ) from error
-    own = components.pop(arguments.__name__, schema)
-    own.pop("title", None)
-    return {**own, "$defs": components} if components else own
+    schema = {
+        "type": "object",
+        "properties": {
+            name: {**schema, **_default(parameters[name].default, hints[name])}
+            for name, schema in zip(hints, schemas, strict=True)
+        },
+        "required": [
+            name for name, parameter in parameters.items() if parameter.default is parameter.empty
+        ],
+        "additionalProperties": False,
+    }
+    return {**schema, "$defs": components} if components else schema
 
 
-def _converting(function: Callable[..., Any], arguments: type[msgspec.Struct]) -> Callable[..., Any]:
-    names = arguments.__struct_fields__
+def _default(value: object, hint: Any) -> dict[str, Any]:
+    """What the schema says of a default: nothing when it has no JSON form of the parameter's type."""
+    if value is inspect.Parameter.empty:
+        return {}
+    try:
+        plain = msgspec.json.decode(msgspec.json.encode(value))
+        msgspec.convert(plain, hint, str_keys=True)
+    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError):
+        return {}
+    return {"default": plain}
 
-    def convert(given: dict[str, Any]) -> dict[str, Any]:
-        typed = msgspec.convert(given, arguments)
-        return {name: getattr(typed, name) for name in names}
+
+def _converting(
+    function: Callable[..., Any], hints: Mapping[str, Any], known_as: str
+) -> Callable[..., Any]:
+    def convert(name: str, value: object) -> Any:
+        try:
+            # Not strict: the schema has refused the wrong types already, and 5.0 shall be an int.
+            return msgspec.convert(value, hints.get(name, Any), strict=False, str_keys=True)
+        except msgspec.ValidationError as error:
+            raise InvalidToolArguments(known_as, [f"{name}: {error}"]) from error
 
     @functools.wraps(function)
     def run(**given: Any) -> Any:
-        return function(**convert(given))
+        return function(**{name: convert(name, value) for name, value in given.items()})
 
     @functools.wraps(function)
     async def run_async(**given: Any) -> Any:
-        return await function(**convert(given))
+        return await function(**{name: convert(name, value) for name, value in given.items()})
 
     return run_async if inspect.iscoroutinefunction(function) else run
 

@@ -15,7 +15,9 @@ class Transport(Protocol):
     def submit(self, call: Call) -> Ticket[Any]:
         """Hand in a call; never blocks."""
 
-    def open_program(self, name: str, *, tenant: str = "default", parent: str | None = None) -> Program:
+    def open_program(
+        self, name: str, *, tenant: str = "default", parent: str | None = None
+    ) -> Program:
         """Begin a program."""
 
     def close_program(self, program_id: str) -> None:

@@ -10,69 +10,25 @@ from pathlib import Path
 
 import msgspec
 
-from agentkernel.api import Adapter, PluginError, PluginNotFound, Target
+from agentkernel.api import Adapter, AgentKernelError, PluginFault, SettingsError, Target
 from agentkernel.kernel import Kernel
 from agentkernel.sdk.identity import AgentIdentity, forget_identities, set_identity
-from agentkernel.sdk.patching import PatchSet
-from agentkernel.sdk.runtime import ensure_kernel, release_kernel, use_kernel
-
-
-class FrameworkReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``wrap()`` did about one adapter.
-
-    Attributes:
-        adapter: its name.
-        target: ``pyautogen 0.2.35``, or what was looked for when nothing was found.
-        wrapped: whether it is wrapped; otherwise ``reason`` says why not.
-        reason: why it is not wrapped, or what to know about it.
-        seams: attributes that are patched, or will be once their module is imported.
-        failed: attributes that could not be patched, and why.
-        not_covered: what of the framework stays outside the kernel.
-        unreachable: existing objects that the patches cannot reach.
-    """
-
-    adapter: str
-    target: str
-    wrapped: bool
-    reason: str = ""
-    seams: tuple[str, ...] = ()
-    failed: tuple[str, ...] = ()
-    not_covered: tuple[str, ...] = ()
-    unreachable: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        if not self.wrapped:
-            return f"{self.adapter}: not wrapped: {self.reason}"
-        parts = [f"{self.adapter}: {self.target}, {len(self.seams)} seams"]
-        if self.failed:
-            parts.append("NOT patched: " + ", ".join(self.failed))
-        if self.not_covered:
-            parts.append("not covered: " + ", ".join(self.not_covered))
-        if self.unreachable:
-            parts.append("not reached: " + ", ".join(self.unreachable))
-        return "; ".join(parts)
-
-
-class WrapReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``wrap()`` did, one entry an adapter. ``str()`` of it has one line each."""
-
-    frameworks: tuple[FrameworkReport, ...]
-
-    def __str__(self) -> str:
-        if not self.frameworks:
-            return "agentkernel: no adapter is installed; for AutoGen: pip install 'agentkernel[autogen]'"
-        return "\n".join(f"agentkernel: {framework}" for framework in self.frameworks)
+from agentkernel.sdk.patching import PatchSet, remove_together
+from agentkernel.sdk.runtime import find_kernel, own_kernel, release_kernel, use_kernel
+from agentkernel.sdk.wrap_report import FrameworkReport, WrapReport
 
 
 class _Wrapped(msgspec.Struct):
     name: str
-    adapter: Adapter
-    target: Target
-    version: str
+    target: str
     patches: PatchSet
+    not_covered: tuple[str, ...]
+    unreachable: tuple[str, ...]
 
 
 _wrapped: dict[str, _Wrapped] = {}
+_given: tuple[object, Mapping[str, object]] | None = None
+"""What the kernel that runs was configured with, by ``wrap``."""
 _lock = threading.RLock()
 
 
@@ -100,19 +56,41 @@ def wrap(
         quiet: print nothing.
 
     Raises:
-        SettingsError, PluginError: the kernel cannot start; nothing was patched.
-        PluginNotFound: an adapter that ``frameworks`` names is not installed.
+        SettingsError, PluginError: the kernel cannot start, or one runs already with other settings; nothing
+            was patched.
+        TypeError: ``name``, ``tenant`` or ``priority`` without an agent.
+        PluginNotFound: an adapter that ``frameworks`` names is not installed; nothing was patched or started.
     """
+    if not agents and (name, tenant, priority) != (None, None, None):
+        raise TypeError(
+            "name, tenant and priority are about agents; pass them too: wrap(agent, name=...)"
+        )
+    global _given
     with _lock:
+        active = kernel or _running_kernel()
+        if active is None:
+            active = Kernel(config, **settings)  # type: ignore[arg-type]
+        elif (config is not None or settings) and (config, settings) != _given:
+            found = ", ".join(["config"] * (config is not None) + [*settings])
+            raise SettingsError(
+                key=found,
+                found="given to wrap()",
+                expected="the settings of the kernel that is running already",
+                source="argument",
+                cure="Give them to the first wrap(), or call unwrap() first",
+            )
+        adapters = _adapters(active, frameworks)
         if kernel is not None:
             use_kernel(kernel)
-            active = kernel
-        else:
-            active = ensure_kernel(config, settings)
+            _given = None
+        elif active.state == "new":
+            own_kernel(active)
+            _given = (config, settings)
         for framework_agent in agents:
-            set_identity(framework_agent, AgentIdentity(name=name, tenant=tenant, priority=priority))
-        installed = [plugin.name for plugin in active.registry.plugins("adapter") if plugin.status == "available"]
-        reports = [_wrap_framework(active, adapter) for adapter in (installed if frameworks is None else frameworks)]
+            set_identity(
+                framework_agent, AgentIdentity(name=name, tenant=tenant, priority=priority)
+            )
+        reports = [_wrap_framework(active, adapter) for adapter in adapters]
     report = WrapReport(frameworks=tuple(reports))
     if not quiet:
         sys.stderr.write(f"{report}\n")
@@ -126,39 +104,77 @@ def unwrap() -> None:
         PatchConflict: somebody else patched on top. Everything is left as it was.
     """
     with _lock:
-        for wrapped in list(_wrapped.values()):
-            wrapped.patches.remove()
-            del _wrapped[wrapped.name]
+        remove_together([wrapped.patches for wrapped in _wrapped.values()])
+        _wrapped.clear()
         forget_identities()
         release_kernel()
 
 
+def _running_kernel() -> Kernel | None:
+    kernel = find_kernel()
+    return kernel if kernel is not None and kernel.state == "running" else None
+
+
+def _adapters(kernel: Kernel, frameworks: Sequence[str] | None) -> list[str]:
+    """The adapters to wrap with, the blocked and rejected ones too: the report says why they are not used."""
+    installed = list(dict.fromkeys(plugin.name for plugin in kernel.registry.plugins("adapter")))
+    if frameworks is None:
+        return installed
+    for name in frameworks:
+        if name not in installed:
+            kernel.registry.load("adapter", name)  # raises, and says what is installed
+    return list(frameworks)
+
+
 def _wrap_framework(kernel: Kernel, name: str) -> FrameworkReport:
-    if name not in _wrapped:
-        try:
-            kernel.registry.load("adapter", name)
-            adapter = kernel.registry.create("adapter", name, None)
-            assert isinstance(adapter, Adapter)
-        except PluginNotFound:
-            raise
-        except PluginError as error:
-            return FrameworkReport(adapter=name, target=name, wrapped=False, reason=str(error))
-        target, version, reason = choose_target(adapter)
-        if target is None:
-            return FrameworkReport(adapter=name, target=name, wrapped=False, reason=reason)
-        patches = PatchSet()
-        for seam in adapter.seams(target):
+    """Wrap with one adapter. One that is broken is reported, and leaves nothing patched."""
+    try:
+        if name not in _wrapped:
+            reason = _patch_framework(kernel, name)
+            if reason:
+                return FrameworkReport(adapter=name, target=name, wrapped=False, reason=reason)
+        return _report(_wrapped[name])
+    except AgentKernelError as error:
+        reason = str(error)
+    except Exception as error:  # noqa: BLE001 - an adapter's own code must not stop the others
+        reason = str(PluginFault(f"adapter plugin {name!r}", "wrapping", error))
+    return FrameworkReport(adapter=name, target=name, wrapped=False, reason=reason)
+
+
+def _patch_framework(kernel: Kernel, name: str) -> str:
+    """Add the seams of one adapter; otherwise the reason why there is nothing to patch."""
+    adapter = kernel.registry.create("adapter", name)
+    assert isinstance(adapter, Adapter)
+    target, version, reason = choose_target(adapter)
+    if target is None:
+        return reason
+    seams, not_covered, unreachable = (
+        adapter.seams(target),
+        tuple(adapter.not_covered),
+        tuple(adapter.unreachable()),
+    )
+    patches = PatchSet()
+    try:
+        for seam in seams:
             patches.add(seam)
-        _wrapped[name] = _Wrapped(name, adapter, target, version, patches)
-    wrapped = _wrapped[name]
+    except BaseException:
+        patches.remove()
+        raise
+    _wrapped[name] = _Wrapped(
+        name, f"{target.distribution} {version}", patches, not_covered, unreachable
+    )
+    return ""
+
+
+def _report(wrapped: _Wrapped) -> FrameworkReport:
     return FrameworkReport(
-        adapter=name,
-        target=f"{wrapped.target.distribution} {wrapped.version}",
+        adapter=wrapped.name,
+        target=wrapped.target,
         wrapped=True,
         seams=(*wrapped.patches.applied, *wrapped.patches.waiting),
         failed=tuple(wrapped.patches.failed),
-        not_covered=tuple(wrapped.adapter.not_covered),
-        unreachable=tuple(wrapped.adapter.unreachable()),
+        not_covered=wrapped.not_covered,
+        unreachable=wrapped.unreachable,
     )
 
 
@@ -178,7 +194,7 @@ def choose_target(adapter: Adapter) -> tuple[Target | None, str, str]:
             continue
         if SpecifierSet(target.supported).contains(version, prereleases=True):
             return target, version, ""
-        reasons.append(f"{target.distribution} {version} is installed, supported is {target.supported}")
+        reasons.append(
+            f"{target.distribution} {version} is installed, supported is {target.supported}"
+        )
     return None, "", "; ".join(reasons)
-
-

@@ -352,7 +352,7 @@ def test_install_line_follows_the_naming_of_distributions(
 ) -> None:
     registry = PluginRegistry(allow=["nothing"], extra={})
     registry._scanned = []
-    with pytest.raises(PluginNotFound, match=f"pip install {distribution}$"):
+    with pytest.raises(PluginNotFound, match=rf"pip install {distribution}(\s|$)"):
         registry.load(kind, name)
 
 

@@ -1,0 +1,499 @@
+"""The scheduler against a model: no call is lost, none runs twice, every count is right, nothing waits beside free room."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from agentkernel.api import (
+    WAIT_FOR_RELEASE,
+    Admission,
+    AgentKernelError,
+    CoreCapabilities,
+    CoreConnectionError,
+    CoreUnavailable,
+    CoreView,
+    HeapOrder,
+    LLMCall,
+    NoCoreForCall,
+    Placement,
+    RateLimited,
+    Usage,
+    WaitingCall,
+)
+from agentkernel.kernel.pool import Breaker, CorePool, PooledCore
+from agentkernel.kernel.scheduler import Scheduler
+from agentkernel.kernel.ticket import Ticket
+from agentkernel.testing import FakeCore
+
+MODELS = (None, "small", "large")
+
+
+class Timer:
+    def __init__(
+        self, when: float, callback: Callable[..., object], arguments: tuple[object, ...]
+    ) -> None:
+        self.when, self._callback, self._arguments = when, callback, arguments
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+    def fire(self) -> None:
+        if not self.cancelled:
+            self._callback(*self._arguments)
+
+
+class FakeLoop:
+    """A loop whose time is the test's: the only thing that a scheduler needs of one."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._numbers = itertools.count()
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *arguments: object
+    ) -> Timer:
+        assert delay >= 0
+        timer = Timer(self.now + delay, callback, arguments)
+        heapq.heappush(self._timers, (timer.when, next(self._numbers), timer))
+        return timer
+
+    def advance(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self._timers and self._timers[0][0] <= end:
+            timer = heapq.heappop(self._timers)[2]
+            self.now = max(self.now, timer.when)
+            timer.fire()
+        self.now = end
+
+
+class ByArrival(HeapOrder):
+    def key(self, waiting: WaitingCall, now: float) -> int:
+        return waiting.seq
+
+
+class LastOfThree(Placement):
+    """Looks ahead, and takes the last of what it sees: the scheduler must not rely on the first."""
+
+    lookahead = 3
+
+    def select(
+        self, waiting: Sequence[WaitingCall], cores: Sequence[CoreView], now: float
+    ) -> tuple[WaitingCall, CoreView]:
+        return waiting[-1], min(cores, key=lambda core: (core.in_flight, core.name))
+
+
+class Limited(Admission):
+    """At most so many calls on all cores; a refusal says when to ask again, or that a release will tell."""
+
+    def __init__(self, limit: int, ask_again_s: float | None) -> None:
+        self.limit, self.running = limit, 0
+        self._ask_again_s = ask_again_s
+
+    def check(self, call: LLMCall, core: CoreView, now: float) -> float | None:
+        if self.running < self.limit:
+            return None
+        return WAIT_FOR_RELEASE if self._ask_again_s is None else now + self._ask_again_s
+
+    def acquire(self, call: LLMCall, core: CoreView, now: float) -> None:
+        self.running += 1
+
+    def release(
+        self, call: LLMCall, core: str, usage: Usage, error: Exception | None, now: float
+    ) -> None:
+        self.running -= 1
+
+
+class World:
+    """A scheduler with fake cores, and what became of each call."""
+
+    def __init__(
+        self, admissions: Sequence[Admission] = (), placement: Placement | None = None
+    ) -> None:
+        self.loop = FakeLoop()
+        self.pool = CorePool()
+        self.waiting: dict[int, Ticket[Any]] = {}
+        self.running: dict[int, tuple[Ticket[Any], PooledCore]] = {}
+        self.retrying: dict[int, Ticket[Any]] = {}
+        self.failed: dict[int, Exception] = {}
+        self.starts = 0
+        self.numbers = itertools.count(1)
+        self.scheduler = Scheduler(
+            pool=self.pool,
+            new_order=ByArrival,
+            new_placement=lambda: placement or LastOfThree(),
+            new_admissions=lambda: admissions,
+            clock=self.loop.time,
+            loop=self.loop,  # type: ignore[arg-type]
+            start=self._start,
+            fail=self._fail,
+        )
+
+    def _start(self, ticket: Ticket[Any], core: PooledCore) -> None:
+        assert self.waiting.pop(ticket.id) is ticket, "a call started that did not wait"
+        self.running[ticket.id] = ticket, core
+        ticket._started = self.loop.now
+        ticket._attempts += 1
+        self.starts += 1
+
+    def _fail(self, ticket: Ticket[Any], error: Exception) -> None:
+        assert self.waiting.pop(ticket.id) is ticket, "a call failed that did not wait"
+        assert isinstance(error, (NoCoreForCall, CoreUnavailable)), error
+        self.failed[ticket.id] = error
+
+    def add_core(
+        self, name: str, slots: int | None = 1, models: Sequence[str] = (), *, shared: bool = True
+    ) -> PooledCore:
+        capabilities = CoreCapabilities(slots=slots, models=frozenset(models), shared=shared)
+        core = PooledCore(name, FakeCore(), capabilities, Breaker(failures=2, open_s=10.0))
+        self.pool.add(core)
+        self.scheduler.pool_changed()
+        return core
+
+    def remove_core(self, name: str) -> None:
+        self.pool.remove(name)
+        self.scheduler.pool_changed()
+
+    def submit(self, model: str | None = None, core: str | None = None) -> Ticket[Any]:
+        call = LLMCall(messages=[{"role": "user", "content": "x"}], model=model, core=core)
+        ticket: Ticket[Any] = Ticket(next(self.numbers), call, self.loop.time, lambda _: None)
+        self.enqueue(ticket)
+        return ticket
+
+    def enqueue(self, ticket: Ticket[Any]) -> None:
+        self.waiting[ticket.id] = ticket
+        try:
+            self.scheduler.enqueue(ticket)
+        except AgentKernelError as error:
+            del self.waiting[ticket.id]
+            self.failed[ticket.id] = error
+        self.scheduler.pump()
+
+    def end(self, ticket: Ticket[Any], error: Exception | None = None) -> None:
+        _, core = self.running.pop(ticket.id)
+        core.judge(error, self.loop.now)
+        self.scheduler.release(ticket, core, Usage(), error)
+        self.scheduler.pump()
+
+    def cancel(self, ticket: Ticket[Any]) -> None:
+        if self.scheduler.withdraw(ticket):
+            del self.waiting[ticket.id]
+        elif ticket.id in self.running:
+            self.end(ticket, AgentKernelError("cancelled"))
+        self.scheduler.pump()
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    @initialize(
+        limits=st.lists(st.tuples(st.integers(1, 3), st.sampled_from([None, 0.5])), max_size=2),
+        slots=st.sampled_from([1, 2]),
+    )
+    def build(self, limits: list[tuple[int, float | None]], slots: int) -> None:
+        self.admissions = [Limited(limit, again) for limit, again in limits]
+        self.world = World(self.admissions)
+        self.submitted = self.cancelled = self.succeeded = 0
+        self.names = itertools.count()
+        for model in ("small", "large"):  # two queues from the start
+            self.world.add_core(f"core-{next(self.names)}", slots, (model,))
+
+    @rule(
+        model=st.sampled_from(MODELS), core=st.sampled_from([None, None, None, "core-0", "core-1"])
+    )
+    def submit(self, model: str | None, core: str | None) -> None:
+        self.submitted += 1
+        ticket = self.world.submit(model, core)
+        error = self.world.failed.get(ticket.id)
+        assert error is None or isinstance(error, (NoCoreForCall, CoreUnavailable))
+
+    @rule(
+        slots=st.sampled_from([None, 1, 2]),
+        models=st.sampled_from([(), ("small",), ("small", "large")]),
+        shared=st.booleans(),
+    )
+    def add_core(self, slots: int | None, models: tuple[str, ...], shared: bool) -> None:
+        if len(list(self.world.pool)) < 4:
+            self.world.add_core(f"core-{next(self.names)}", slots, models, shared=shared)
+
+    @precondition(lambda self: bool(list(self.world.pool)))
+    @rule(data=st.data())
+    def remove_core(self, data: st.DataObject) -> None:
+        self.world.remove_core(
+            data.draw(st.sampled_from(sorted(core.name for core in self.world.pool)))
+        )
+
+    @precondition(lambda self: self.world.running)
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
+        self.world.end(self._running(data))
+        self.succeeded += 1
+
+    @precondition(lambda self: self.world.running)
+    @rule(data=st.data(), retry=st.booleans(), limited=st.booleans())
+    def fail(self, data: st.DataObject, retry: bool, limited: bool) -> None:
+        ticket = self._running(data)
+        error: Exception = (
+            RateLimited("429", status=429, retry_after_s=3.0)
+            if limited
+            else CoreConnectionError("cut")
+        )
+        self.world.end(ticket, error)
+        if retry:
+            self.world.retrying[ticket.id] = ticket
+        else:
+            self.world.failed[ticket.id] = error
+
+    @precondition(lambda self: self.world.retrying)
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        chosen = data.draw(st.sampled_from(sorted(self.world.retrying)))
+        self.world.enqueue(self.world.retrying.pop(chosen))
+
+    @precondition(lambda self: self.world.waiting or self.world.running)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        world = self.world
+        chosen = data.draw(st.sampled_from(sorted([*world.waiting, *world.running])))
+        world.cancel(world.waiting[chosen] if chosen in world.waiting else world.running[chosen][0])
+        self.cancelled += 1
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 3.0, 10.0]))
+    def advance(self, seconds: float) -> None:
+        self.world.loop.advance(seconds)
+
+    @rule()
+    def close_program(self) -> None:
+        self.world.scheduler.program_closed("main")
+
+    def _running(self, data: st.DataObject) -> Ticket[Any]:
+        return self.world.running[data.draw(st.sampled_from(sorted(self.world.running)))][0]
+
+    @invariant()
+    def every_call_is_in_exactly_one_place(self) -> None:
+        world = self.world
+        places = [*world.waiting, *world.running, *world.retrying, *world.failed]
+        assert len(places) == len(set(places))
+        assert len(places) + self.succeeded + self.cancelled == self.submitted
+
+    @invariant()
+    def the_scheduler_counts_right(self) -> None:
+        world, scheduler = self.world, self.world.scheduler
+        assert scheduler.waiting == len(world.waiting)
+        queued = [seq for queue in scheduler._queues.values() for seq in queue.tickets]
+        assert sorted(queued) == sorted(world.waiting)
+        assert sum(len(queue.order) for queue in scheduler._queues.values()) == len(world.waiting)
+        assert not scheduler._dirty
+
+    @invariant()
+    def slots_and_admissions_hold(self) -> None:
+        running: dict[str, int] = {}
+        for _, core in self.world.running.values():
+            running[core.name] = running.get(core.name, 0) + 1
+        for core in self.world.pool:
+            assert core.in_flight == running.get(core.name, 0)
+            assert core.capabilities.slots is None or core.in_flight <= core.capabilities.slots
+        for admission in self.admissions:
+            assert admission.running == len(self.world.running) <= admission.limit
+
+    @invariant()
+    def nothing_waits_beside_free_room(self) -> None:
+        if any(admission.running >= admission.limit for admission in self.admissions):
+            return
+        now = self.world.loop.now
+        for ticket in self.world.waiting.values():
+            assert isinstance(ticket.call, LLMCall)
+            cores = self.world.pool.eligible(ticket.call)  # a call without a core does not wait
+            assert not any(core.has_room(now) for core in cores), f"{ticket} waits beside free room"
+
+
+TestSchedulerMachine = SchedulerMachine.TestCase
+TestSchedulerMachine.settings = settings(
+    max_examples=80, stateful_step_count=40, deadline=None, derandomize=True, database=None
+)
+
+
+# --- one behaviour each
+
+
+def test_calls_run_in_order_as_slots_become_free() -> None:
+    world = World(placement=First())
+    world.add_core("core", slots=1)
+    tickets = [world.submit() for _ in range(3)]
+    for ticket in tickets:
+        assert list(world.running) == [ticket.id]
+        world.end(ticket)
+    assert world.starts == 3 and world.scheduler.waiting == 0
+
+
+class First(Placement):
+    def select(
+        self, waiting: Sequence[WaitingCall], cores: Sequence[CoreView], now: float
+    ) -> tuple[WaitingCall, CoreView] | None:
+        return waiting[0], cores[0]
+
+
+def test_a_call_without_a_core_is_refused_and_names_the_pool() -> None:
+    world = World()
+    world.add_core("core", models=("small",))
+    ticket = world.submit(model="large")
+    error = world.failed[ticket.id]
+    assert isinstance(error, NoCoreForCall) and error.pool == ("core",)
+
+
+def test_a_core_that_is_not_shared_serves_only_who_names_it() -> None:
+    world = World()
+    world.add_core("derived", shared=False)
+    assert isinstance(world.failed[world.submit().id], NoCoreForCall)
+    assert world.submit(core="derived").id in world.running
+
+
+def test_a_cool_down_ends_by_itself() -> None:
+    world = World()
+    world.add_core("core", slots=1)
+    first, second = world.submit(), world.submit()
+    world.end(first, RateLimited("429", status=429, retry_after_s=3.0))
+    assert not world.running
+    world.loop.advance(2.9)
+    assert not world.running
+    world.loop.advance(0.1)
+    assert second.id in world.running
+
+
+def test_while_one_core_cools_down_the_other_serves() -> None:
+    world = World()
+    world.add_core("a", slots=1)
+    world.add_core("b", slots=1)
+    tickets = [world.submit() for _ in range(3)]
+    limited = next(ticket for ticket, core in world.running.values() if core.name == "a")
+    world.end(limited, RateLimited("429", status=429, retry_after_s=60.0))
+    world.end(next(ticket for ticket, _ in world.running.values()))
+    assert [core.name for _, core in world.running.values()] == ["b"]
+    assert tickets[2].id in world.running
+
+
+def test_an_open_breaker_holds_the_queue_one_probe_is_sent_and_success_closes_it() -> None:
+    world = World(placement=First())
+    core = world.add_core("core", slots=4)
+    for _ in range(2):
+        world.end(world.submit(), CoreConnectionError("down"))
+    held = [world.submit() for _ in range(3)]
+    assert not world.running and core.breaker.state(world.loop.now) == "open"
+    world.loop.advance(10.0)
+    assert list(world.running) == [held[0].id] and core.breaker.state(world.loop.now) == "half_open"
+    world.end(held[0])
+    assert sorted(world.running) == [held[1].id, held[2].id]
+    assert core.breaker.state(world.loop.now) == "closed"
+
+
+def test_a_cancelled_probe_makes_room_for_another() -> None:
+    world = World(placement=First())
+    world.add_core("core", slots=4)
+    for _ in range(2):
+        world.end(world.submit(), CoreConnectionError("down"))
+    probe, other = world.submit(), world.submit()
+    world.loop.advance(10.0)
+    world.cancel(probe)
+    assert list(world.running) == [other.id]
+
+
+def test_a_failed_probe_fails_everything_that_waits_with_its_cause_and_new_calls_at_once() -> None:
+    world = World(placement=First())
+    world.add_core("core", slots=4)
+    for _ in range(2):
+        world.end(world.submit(), CoreConnectionError("down"))
+    probe, *held = [world.submit() for _ in range(3)]
+    world.loop.advance(10.0)
+    down = CoreConnectionError("still down")
+    world.end(probe, down)
+    late = world.submit()
+
+    errors = [world.failed[ticket.id] for ticket in [*held, late]]
+    assert all(isinstance(error, CoreUnavailable) and error.__cause__ is down for error in errors)
+    assert len(set(map(id, errors))) == 3  # each caller raises an error of its own
+    assert world.scheduler.waiting == 0
+    world.loop.advance(10.0)
+    assert world.submit().id in world.running
+
+
+def test_calls_fail_over_when_one_of_two_cores_is_out_of_order() -> None:
+    world = World(placement=First())
+    dead = world.add_core("a", slots=1)
+    world.add_core("b", slots=1)
+    for _ in range(2):
+        world.end(world.submit(), CoreConnectionError("down"))
+    assert dead.breaker.state(world.loop.now) == "open"
+    for _ in range(5):
+        ticket = world.submit()
+        assert world.running[ticket.id][1].name == "b"
+        world.end(ticket)
+
+
+def test_a_core_that_joins_takes_calls_that_wait() -> None:
+    world = World()
+    world.add_core("a", slots=1)
+    tickets = [world.submit() for _ in range(2)]
+    world.add_core("b", slots=1)
+    assert sorted(world.running) == [ticket.id for ticket in tickets]
+
+
+def test_calls_that_wait_for_a_core_that_leaves_go_elsewhere_or_are_told() -> None:
+    world = World()
+    world.add_core("a", slots=1)
+    running, waiting, named = world.submit(), world.submit(), world.submit(core="a")
+    world.remove_core("a")
+    assert isinstance(world.failed[waiting.id], NoCoreForCall)
+    assert isinstance(world.failed[named.id], NoCoreForCall)
+    world.end(running)
+    assert world.scheduler.waiting == 0
+
+
+def test_an_admission_that_names_a_time_is_asked_again_then() -> None:
+    world = World([Limited(1, ask_again_s=5.0)])
+    world.add_core("core", slots=None)
+    first, second = world.submit(), world.submit()
+    assert list(world.running) == [first.id]
+    world.scheduler._admissions[0].limit = 2  # type: ignore[attr-defined]
+    world.loop.advance(4.9)
+    assert list(world.running) == [first.id]
+    world.loop.advance(0.1)
+    assert sorted(world.running) == [first.id, second.id]
+
+
+@pytest.mark.parametrize("at", [-1.0, 0.0, math.nan])
+def test_an_admission_that_names_no_future_time_is_not_asked_in_a_busy_loop(at: float) -> None:
+    class Past(Limited):
+        asked = 0
+
+        def check(self, call: LLMCall, core: CoreView, now: float) -> float | None:
+            self.asked += 1
+            return at
+
+    admission = Past(1, None)
+    world = World([admission])
+    world.add_core("core")
+    world.submit()
+    world.loop.advance(0.1)
+    assert 1 <= admission.asked <= 102
+
+
+def test_dropping_everything_leaves_no_timer() -> None:
+    world = World()
+    world.add_core("core", slots=1)
+    first, second = world.submit(), world.submit()
+    world.end(first, RateLimited("429", status=429, retry_after_s=3.0))
+    assert world.scheduler.drop_all() == [second]
+    world.waiting.clear()
+    world.loop.advance(10.0)
+    assert not world.running and world.scheduler.waiting == 0

@@ -1,0 +1,157 @@
+"""What adapters intercept with: bodies run where the framework would have run them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from agentkernel import Kernel
+from agentkernel.api import CallContext, KernelNotStarted
+from agentkernel.sdk import (
+    calling_as,
+    current_context,
+    program,
+    run_llm,
+    run_tool,
+    run_tool_async,
+    suppress,
+    suppressed,
+    use_kernel,
+)
+from agentkernel.testing import RecordingHooks
+
+CODER = CallContext(agent="coder", program="p")
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+@pytest.fixture
+def hooks(kernel: Kernel) -> RecordingHooks:
+    """What the kernel of this process sees."""
+    use_kernel(kernel)
+    hooks = RecordingHooks()
+    kernel.add_hooks(hooks)
+    return hooks
+
+
+def test_tool_runs_in_the_callers_thread_as_a_syscall(hooks: RecordingHooks) -> None:
+    assert (
+        run_tool("search", {"q": 1}, threading.current_thread, context=CODER)
+        is threading.current_thread()
+    )
+    ((_, call, outcome),) = hooks.finished
+    assert (call.name, call.arguments, call.kind, call.context) == (
+        "search",
+        {"q": 1},
+        "tool",
+        CODER,
+    )
+    assert outcome.ok
+
+
+def test_code_is_a_tool_call_of_that_kind(hooks: RecordingHooks) -> None:
+    run_tool("python", {}, lambda: 1, context=CODER, kind="code")
+    assert hooks.finished[0][1].kind == "code"
+
+
+def test_error_of_the_framework_reaches_its_caller_as_it_is(hooks: RecordingHooks) -> None:
+    error = ZeroDivisionError("the tool's own")
+
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        run_tool("search", {}, fail, context=CODER)
+    assert caught.value is error
+    assert hooks.finished[0][2].error is error
+
+
+async def test_async_tool_stays_in_the_callers_task(hooks: RecordingHooks) -> None:
+    async def body() -> Any:
+        return asyncio.current_task()
+
+    assert await run_tool_async("search", {}, body, context=CODER) is asyncio.current_task()
+    assert hooks.finished[0][1].context == CODER
+
+
+async def test_error_in_an_async_tool_reaches_its_caller_as_it_is(hooks: RecordingHooks) -> None:
+    async def body() -> None:
+        raise ZeroDivisionError("the tool's own")
+
+    with pytest.raises(ZeroDivisionError, match="the tool's own"):
+        await run_tool_async("search", {}, body, context=CODER)
+
+
+def test_without_a_kernel_nothing_runs() -> None:
+    with pytest.raises(KernelNotStarted):
+        run_tool("search", {}, lambda: pytest.fail("it ran"), context=CODER)
+
+
+def test_llm_call_of_the_framework_is_a_syscall_that_returns_the_frameworks_object(
+    hooks: RecordingHooks,
+) -> None:
+    answer = object()
+    seen: list[bool] = []
+
+    def own_client() -> object:
+        seen.append(suppressed())
+        return answer
+
+    assert run_llm(MESSAGES, "gpt", own_client, context=CODER) is answer
+    ((_, call, _),) = hooks.finished
+    assert (call.model, call.context, call.max_retries) == ("gpt", CODER, 0)
+    assert seen == [True]
+    assert not suppressed()
+
+
+def test_llm_error_of_the_framework_is_raised_once_and_not_retried(hooks: RecordingHooks) -> None:
+    calls: list[int] = []
+
+    def own_client() -> None:
+        calls.append(1)
+        raise ConnectionError("provider's own")
+
+    with pytest.raises(ConnectionError, match="provider's own"):
+        run_llm(MESSAGES, None, own_client, context=CODER)
+    assert calls == [1]
+
+
+def test_suppression_nests_and_ends_with_its_block() -> None:
+    assert not suppressed()
+    with suppress():
+        with suppress():
+            assert suppressed()
+        assert suppressed()
+    assert not suppressed()
+
+
+def test_suppression_of_one_thread_is_not_that_of_another() -> None:
+    seen: list[bool] = []
+    with suppress():
+        thread = threading.Thread(target=lambda: seen.append(suppressed()))
+        thread.start()
+        thread.join()
+    assert seen == [False]
+
+
+def test_outermost_run_is_the_program_and_inner_runs_belong_to_it(kernel: Kernel) -> None:
+    use_kernel(kernel)
+    with calling_as(CallContext(agent="coder", tenant="red", priority=2)), program("chat"):
+        context = current_context()
+        (opened,) = kernel.programs
+        assert (opened.id, opened.name, opened.tenant) == (context.program, "chat", "red")
+        assert (context.agent, context.priority) == ("coder", 2)
+        with program("inner chat"):
+            assert current_context() is context
+            assert len(kernel.programs) == 1
+    assert kernel.programs == []
+    assert current_context() == CallContext()
+
+
+def test_program_ends_when_the_run_raises(kernel: Kernel) -> None:
+    use_kernel(kernel)
+    with pytest.raises(ZeroDivisionError), program("chat"):
+        raise ZeroDivisionError
+    assert kernel.programs == []
