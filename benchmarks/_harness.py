@@ -56,7 +56,11 @@ def claim(
     exactly: float | None = None,
 ) -> Row:
     """A row whose target is a bound on `value`; exactly one bound is given."""
-    bounds = (("≥", at_least, operator.ge), ("≤", at_most, operator.le), ("=", exactly, operator.eq))
+    bounds = (
+        ("≥", at_least, operator.ge),
+        ("≤", at_most, operator.le),
+        ("=", exactly, operator.eq),
+    )
     ((sign, bound, holds),) = (each for each in bounds if each[1] is not None)
     target = f"{sign} {bound:,g}"
     met = None if value is None else holds(value, bound)

@@ -95,7 +95,9 @@ def mint_rows(programs: Sequence[mint.Program], data: Path) -> list[Row]:
 def humaneval_rows(problems: Sequence[dict]) -> list[Row]:
     """HumanEval with AutoGen's own executor, in the same folder both times."""
     with (
-        OpenAIServer(by_last_user_message(humaneval.answers(problems), default=humaneval.AFTER_RUN)) as server,
+        OpenAIServer(
+            by_last_user_message(humaneval.answers(problems), default=humaneval.AFTER_RUN)
+        ) as server,
         tempfile.TemporaryDirectory() as folder,
     ):
         plain = [humaneval.solve(problem, server.base_url, folder) for problem in problems]

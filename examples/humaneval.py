@@ -45,12 +45,17 @@ def solve(problem: dict, base_url: str, work_dir: str) -> list[dict]:
         human_input_mode="NEVER",
         code_execution_config={"executor": LocalCommandLineCodeExecutor(work_dir=work_dir)},
     )
-    return user.initiate_chat(coder, message=problem["prompt"], max_turns=2, silent=True).chat_history
+    return user.initiate_chat(
+        coder, message=problem["prompt"], max_turns=2, silent=True
+    ).chat_history
 
 
 def passed(history: list[dict]) -> bool:
     """Whether the code ran and its tests passed."""
-    return any("exitcode: 0" in message["content"] and "passed" in message["content"] for message in history)
+    return any(
+        "exitcode: 0" in message["content"] and "passed" in message["content"]
+        for message in history
+    )
 
 
 def main() -> None:
@@ -71,7 +76,9 @@ def main() -> None:
             solved += passed(solve(problem, server.base_url, work_dir))
     saw = agentkernel.current_kernel().stats()
     agentkernel.unwrap()
-    print(f"{solved} of {len(problems)} pass; the kernel saw {saw.llm_calls} LLM calls, {saw.code_calls} executions")
+    print(
+        f"{solved} of {len(problems)} pass; the kernel saw {saw.llm_calls} LLM calls, {saw.code_calls} executions"
+    )
     if solved < len(problems):
         raise SystemExit("some did not pass")
 

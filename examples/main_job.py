@@ -26,10 +26,20 @@ import agentkernel
 console = Console()
 
 
-def run(title: str, programs: list[mint.Program], arguments: argparse.Namespace) -> tuple[list[mint.Result], int]:
+def run(
+    title: str, programs: list[mint.Program], arguments: argparse.Namespace
+) -> tuple[list[mint.Result], int]:
     """Run all programs once, with a progress bar; the results, and how many requests the server turned away."""
-    columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with serve(arguments.data, slots=arguments.slots) as server, Progress(*columns, console=console) as progress:
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with (
+        serve(arguments.data, slots=arguments.slots) as server,
+        Progress(*columns, console=console) as progress,
+    ):
         bar = progress.add_task(title, total=len(programs))
         results = mint.run_all(
             programs,
@@ -44,11 +54,17 @@ def run(title: str, programs: list[mint.Program], arguments: argparse.Namespace)
 def main() -> None:
     """Run both, and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=mint.RECORDED, help="recorded programs, JSON lines")
+    parser.add_argument(
+        "--data", type=Path, default=mint.RECORDED, help="recorded programs, JSON lines"
+    )
     parser.add_argument("--programs", type=int, default=192, help="how many of them (default 192)")
     parser.add_argument("--agents", type=int, default=64, help="how many at once (default 64)")
-    parser.add_argument("--slots", type=int, default=8, help="answers that the server decodes at once (default 8)")
-    parser.add_argument("--retries", type=int, default=100, help="max_retries of the OpenAI client (default 100)")
+    parser.add_argument(
+        "--slots", type=int, default=8, help="answers that the server decodes at once (default 8)"
+    )
+    parser.add_argument(
+        "--retries", type=int, default=100, help="max_retries of the OpenAI client (default 100)"
+    )
     arguments = parser.parse_args()
     programs = mint.load(arguments.data, arguments.programs)
     console.print(
@@ -63,9 +79,17 @@ def main() -> None:
     saw = agentkernel.current_kernel().stats()
     agentkernel.unwrap()
 
-    identical = sum(a.history is not None and a.history == b.history for a, b in zip(without, wrapped, strict=True))
+    identical = sum(
+        a.history is not None and a.history == b.history
+        for a, b in zip(without, wrapped, strict=True)
+    )
     table = Table(title="AutoGen on a small model server")
-    for column, justify in (("", "left"), ("without", "right"), ("with agentkernel", "right"), ("", "right")):
+    for column, justify in (
+        ("", "left"),
+        ("without", "right"),
+        ("with agentkernel", "right"),
+        ("", "right"),
+    ):
         table.add_column(column, justify=justify)
     for row in _rows(without, wrapped, (without_refused, wrapped_refused)):
         table.add_row(*row)
@@ -82,14 +106,34 @@ def main() -> None:
 
 def _rows(without: list[mint.Result], wrapped: list[mint.Result], refused: tuple[int, int]):
     finished = [sum(result.error is None for result in results) for results in (without, wrapped)]
-    rate = [len(results) / max(result.ended_s for result in results) for results in (without, wrapped)]
-    times = [sorted(result.ended_s - result.began_s for result in results) for results in (without, wrapped)]
+    rate = [
+        len(results) / max(result.ended_s for result in results) for results in (without, wrapped)
+    ]
+    times = [
+        sorted(result.ended_s - result.began_s for result in results)
+        for results in (without, wrapped)
+    ]
     mean = [statistics.mean(each) for each in times]
     slowest = [each[int(0.95 * len(each))] for each in times]
-    yield "programs finished", f"{finished[0]} of {len(without)}", f"{finished[1]} of {len(wrapped)}", ""
+    yield (
+        "programs finished",
+        f"{finished[0]} of {len(without)}",
+        f"{finished[1]} of {len(wrapped)}",
+        "",
+    )
     yield "programs per second", f"{rate[0]:.1f}", f"{rate[1]:.1f}", f"{rate[1] / rate[0]:.1f}x"
-    yield "mean time of a program", f"{mean[0]:.2f} s", f"{mean[1]:.2f} s", f"{mean[0] / mean[1]:.1f}x faster"
-    yield "95 % finished within", f"{slowest[0]:.2f} s", f"{slowest[1]:.2f} s", f"{slowest[0] / slowest[1]:.1f}x faster"
+    yield (
+        "mean time of a program",
+        f"{mean[0]:.2f} s",
+        f"{mean[1]:.2f} s",
+        f"{mean[0] / mean[1]:.1f}x faster",
+    )
+    yield (
+        "95 % finished within",
+        f"{slowest[0]:.2f} s",
+        f"{slowest[1]:.2f} s",
+        f"{slowest[0] / slowest[1]:.1f}x faster",
+    )
     yield "requests turned away (429)", str(refused[0]), str(refused[1]), ""
 
 

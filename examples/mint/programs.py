@@ -46,7 +46,11 @@ def load(path: Path = RECORDED, limit: int | None = None) -> list[Program]:
     return [
         Program(
             name=f"{conversation.get('suite', 'program')}-{conversation.get('task_id', number)}",
-            says=[message["content"] for message in conversation["messages"] if message["role"] == "user"],
+            says=[
+                message["content"]
+                for message in conversation["messages"]
+                if message["role"] == "user"
+            ],
         )
         for number, conversation in enumerate(recorded[:limit])
     ]
@@ -55,14 +59,18 @@ def load(path: Path = RECORDED, limit: int | None = None) -> list[Program]:
 def chat(program: Program, base_url: str, *, max_retries: int = 2) -> list[dict]:
     """Run one program and return its message history."""
     user, assistant = _agents(program, base_url, max_retries)
-    result = user.initiate_chat(assistant, message=program.says[0], max_turns=len(program.says), silent=True)
+    result = user.initiate_chat(
+        assistant, message=program.says[0], max_turns=len(program.says), silent=True
+    )
     return result.chat_history
 
 
 async def chat_async(program: Program, base_url: str, *, max_retries: int = 2) -> list[dict]:
     """:func:`chat` with AutoGen's async methods."""
     user, assistant = _agents(program, base_url, max_retries)
-    result = await user.a_initiate_chat(assistant, message=program.says[0], max_turns=len(program.says), silent=True)
+    result = await user.a_initiate_chat(
+        assistant, message=program.says[0], max_turns=len(program.says), silent=True
+    )
     return result.chat_history
 
 
@@ -86,7 +94,9 @@ def _agents(program: Program, base_url: str, max_retries: int):
             "cache_seed": None,
         },
     )
-    user = ConversableAgent("user", llm_config=False, human_input_mode="NEVER", code_execution_config=False)
+    user = ConversableAgent(
+        "user", llm_config=False, human_input_mode="NEVER", code_execution_config=False
+    )
     turns = iter(program.says[1:])
 
     def say_next(recipient, messages=None, sender=None, config=None):
@@ -113,12 +123,16 @@ def run_all(
         began, history, error = time.perf_counter() - start, None, None
         try:
             history = chat(program, base_url, max_retries=max_retries)
-        except Exception as raised:
+        except Exception as raised:  # noqa: BLE001 - the others go on
             error = f"{type(raised).__name__}: {raised}"
         result = Result(program, history, error, began, time.perf_counter() - start)
         finished(result)
         return result
 
-    with ThreadPoolExecutor(at_once) as threads, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with (
+        ThreadPoolExecutor(at_once) as threads,
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         return list(threads.map(run, programs))

@@ -47,10 +47,9 @@ def serve(recording: Path, *, slots: int | None = None, paced: bool = True) -> I
 
 def main(recording: str, slots: int, paced: bool) -> None:
     """Serve until stdin closes; at the end, print how many requests came and how many were turned away."""
-    from agentkernel_core_replay import Recordings
-
     from agentkernel.testing import OpenAIServer, Reply
     from agentkernel.testing.openai_server import Usage
+    from agentkernel_core_replay import Recordings
 
     recordings = Recordings(match="inputs")
     recordings.load(Path(recording))
@@ -65,7 +64,10 @@ def main(recording: str, slots: int, paced: bool) -> None:
         if found is None:
             return Reply(status=404, content="this conversation was not recorded")
         usage = found.usage
-        seconds = usage.input_tokens * SECONDS_PER_INPUT_TOKEN + usage.output_tokens * SECONDS_PER_OUTPUT_TOKEN
+        seconds = (
+            usage.input_tokens * SECONDS_PER_INPUT_TOKEN
+            + usage.output_tokens * SECONDS_PER_OUTPUT_TOKEN
+        )
         return Reply(
             content=found.text,
             usage=Usage(usage.input_tokens, usage.output_tokens),

@@ -44,7 +44,34 @@ The tree::
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+
+from agentkernel.api.syscall_errors import (
+    AccessDenied,
+    AgentKernelError,
+    CoreConnectionError,
+    CoreProtocolError,
+    CoreStatusError,
+    CoreTimeout,
+    CoreUnavailable,
+    InvalidCall,
+    InvalidMessages,
+    InvalidOutput,
+    InvalidToolArguments,
+    InvalidToolSchema,
+    KernelBusy,
+    LLMCoreError,
+    NoCoreForCall,
+    PluginFault,
+    RateLimited,
+    StreamTruncated,
+    SyscallCancelled,
+    SyscallError,
+    SyscallTimeout,
+    ToolError,
+    ToolFailed,
+    ToolNotFound,
+)
 
 __all__ = [
     "AccessDenied",
@@ -86,10 +113,6 @@ __all__ = [
     "ToolNotFound",
     "UnsupportedTarget",
 ]
-
-
-class AgentKernelError(Exception):
-    """Root of every error of this package."""
 
 
 class SettingsError(AgentKernelError):
@@ -182,215 +205,6 @@ class KernelForked(KernelStateError):
             f"the kernel was started in process {started_in} and this is its fork {now_in}, where the kernel's thread "
             "does not exist. Start a kernel in the child (agentkernel.wrap() again), or use the 'spawn' start method"
         )
-
-
-class SyscallError(AgentKernelError):
-    """One call failed.
-
-    ``retryable`` tells whether the same call can succeed when it is made again. The kernel has repeated what it may
-    repeat by itself; from here on it is for the caller to decide.
-    """
-
-    retryable = False
-
-
-class InvalidCall(SyscallError):
-    """The call is malformed. Nothing was executed."""
-
-
-class InvalidMessages(InvalidCall, TypeError):
-    """The messages are no list of chat messages."""
-
-    def __init__(self, where: str, *, found: object, expected: str) -> None:
-        self.where, self.found, self.expected = where, found, expected
-        shown = repr(found)
-        shown = shown if len(shown) <= 80 else shown[:77] + "..."
-        super().__init__(
-            f"{where}: expected {expected}, found {type(found).__name__} {shown}. "
-            "Messages are a list such as [{'role': 'user', 'content': 'hello'}]"
-        )
-
-
-class InvalidToolSchema(InvalidCall, ValueError):
-    """A tool's parameters are no JSON schema of an object."""
-
-    def __init__(self, tool: str, problem: str) -> None:
-        self.tool, self.problem = tool, problem
-        super().__init__(
-            f"tool {tool!r}: its parameters are no valid JSON schema: {problem}. "
-            "Expected an object schema such as {'type': 'object', 'properties': {'x': {'type': 'integer'}}}"
-        )
-
-
-class InvalidToolArguments(InvalidCall, ValueError):
-    """The arguments of a tool call do not match the tool's schema. The tool was not run."""
-
-    def __init__(self, tool: str, problems: Sequence[str]) -> None:
-        self.tool, self.problems = tool, tuple(problems)
-        super().__init__(f"tool {tool!r} was not run: " + "; ".join(problems))
-
-
-class AccessDenied(SyscallError):
-    """The access policy denied the call."""
-
-
-class KernelBusy(SyscallError):
-    """The queue is full. Nothing was executed; try again after ``retry_after_s``."""
-
-    retryable = True
-
-    def __init__(self, *, waiting: int, retry_after_s: float) -> None:
-        self.waiting, self.retry_after_s = waiting, retry_after_s
-        super().__init__(
-            f"{waiting} calls are in the queue, which is the limit. Try again in {retry_after_s:.1f} s, "
-            "or raise kernel.max_waiting"
-        )
-
-
-class SyscallTimeout(SyscallError, TimeoutError):
-    """The call did not finish within its ``timeout_s``. ``phase`` is what it was doing."""
-
-    def __init__(self, *, timeout_s: float, phase: str, what: str) -> None:
-        self.timeout_s, self.phase, self.what = timeout_s, phase, what
-        super().__init__(
-            f"{what} did not finish within {timeout_s:g} s (it was {phase}). Raise timeout_s, or add capacity"
-        )
-
-
-class SyscallCancelled(SyscallError):
-    """The call was cancelled."""
-
-    def __init__(self, what: str = "the call") -> None:
-        super().__init__(f"{what} was cancelled")
-
-
-class InvalidOutput(SyscallError, ValueError):
-    """The model's answer is not of the form that was asked for. ``text`` is the answer."""
-
-    def __init__(self, text: str | None, *, expected: str, problem: str) -> None:
-        self.text, self.expected, self.problem = text, expected, problem
-        super().__init__(
-            f"the model's answer is not {expected}: {problem}. "
-            "Ask again, or use a core that constrains its output to the schema"
-        )
-
-
-class PluginFault(SyscallError):
-    """A plugin raised an error of its own, which is ``__cause__``."""
-
-    def __init__(self, plugin: str, doing: str, error: BaseException) -> None:
-        self.plugin, self.doing = plugin, doing
-        super().__init__(f"{plugin} raised {type(error).__name__} while {doing}: {error}")
-
-
-class ToolError(SyscallError):
-    """A tool call failed. ``tool`` is its name."""
-
-    def __init__(self, tool: str, message: str) -> None:
-        self.tool = tool
-        super().__init__(f"tool {tool!r}: {message}")
-
-
-class ToolNotFound(ToolError):
-    """No tool of that name is registered."""
-
-    def __init__(self, tool: str, *, registered: Sequence[str], suggestion: str | None) -> None:
-        self.registered, self.suggestion = tuple(registered), suggestion
-        hint = f" Did you mean {suggestion!r}?" if suggestion else ""
-        have = ", ".join(registered) or "none"
-        super().__init__(
-            tool, f"not registered.{hint} Registered: {have}. Add it with kernel.register_tool(...)"
-        )
-
-
-class ToolFailed(ToolError):
-    """The tool's own code raised; the original error is ``__cause__``."""
-
-
-class LLMCoreError(SyscallError):
-    """An LLM core could not answer. ``core`` is the core's name ("" until the kernel knows it)."""
-
-    def __init__(self, message: str, *, core: str = "") -> None:
-        self.core = core
-        super().__init__(message)
-
-
-class NoCoreForCall(LLMCoreError):
-    """No core of the pool serves this model."""
-
-    def __init__(self, *, model: str | None, core: str | None, pool: Sequence[str]) -> None:
-        self.model, self.wanted_core, self.pool = model, core, tuple(pool)
-        asked = f"core {core!r}" if core else (f"model {model!r}" if model else "this call")
-        have = ", ".join(pool) or "none"
-        super().__init__(
-            f"no LLM core serves {asked}. Cores in the pool: {have}. "
-            "Add one under [cores.NAME] in agentkernel.toml, or with kernel.add_core(...)"
-        )
-
-
-class CoreUnavailable(LLMCoreError):
-    """The breaker of every core that serves this call is open; the last failure is ``__cause__``."""
-
-    retryable = True
-
-    def __init__(
-        self, *, core: str, retry_after_s: float, last_error: BaseException | None
-    ) -> None:
-        self.retry_after_s = retry_after_s
-        why = f" Last failure: {last_error}" if last_error else ""
-        super().__init__(
-            f"LLM core {core!r} is out of order after repeated failures; it is tried again in {retry_after_s:.1f} s.{why}",
-            core=core,
-        )
-
-
-class CoreConnectionError(LLMCoreError):
-    """The endpoint was not reached, or the connection broke before the answer was complete."""
-
-    retryable = True
-
-
-class CoreTimeout(LLMCoreError, TimeoutError):
-    """The endpoint did not answer within the core's own time limit."""
-
-    retryable = True
-
-
-class CoreStatusError(LLMCoreError):
-    """The endpoint answered with an error status.
-
-    ``status`` is the HTTP status, ``headers`` and ``body`` are what it sent, for callers that rebuild a provider's
-    own exception.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int,
-        core: str = "",
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
-        retry_after_s: float | None = None,
-    ) -> None:
-        self.status, self.headers, self.body = status, dict(headers or {}), body
-        self.retry_after_s = retry_after_s
-        self.retryable = status in (408, 409, 429) or status >= 500
-        super().__init__(message, core=core)
-
-
-class RateLimited(CoreStatusError):
-    """Status 429. ``retry_after_s`` is the provider's wish, None when it gave none."""
-
-
-class CoreProtocolError(LLMCoreError):
-    """The answer is not what the protocol says: malformed JSON, no choices, a missing field."""
-
-
-class StreamTruncated(LLMCoreError):
-    """The stream ended without its end marker. What had arrived was already handed on."""
-
-    retryable = True
 
 
 class AdapterError(AgentKernelError):

@@ -107,10 +107,12 @@ class HeapOrder(Order):
         """Calls with smaller keys come first; equal keys in order of arrival. Keys must be comparable."""
 
     def push(self, waiting: WaitingCall, now: float) -> None:
+        """Add a call under its present key."""
         self._live[waiting.seq] = waiting
         heapq.heappush(self._heap, (self.key(waiting, now), waiting.seq, waiting))
 
     def pop(self, now: float) -> WaitingCall:
+        """Take out the call with the smallest key."""
         while self._heap:
             waiting = heapq.heappop(self._heap)[2]
             if self._live.get(waiting.seq) is waiting:
@@ -119,6 +121,7 @@ class HeapOrder(Order):
         raise IndexError("pop from an empty order")
 
     def peek(self, now: float, count: int = 1) -> Sequence[WaitingCall]:
+        """The next calls; O(1) for one, O(n log count) for more."""
         heap, live = self._heap, self._live
         while heap and live.get(heap[0][2].seq) is not heap[0][2]:
             heapq.heappop(heap)
@@ -128,6 +131,7 @@ class HeapOrder(Order):
         return [entry[2] for entry in entries if live.get(entry[1]) is entry[2]][:count]
 
     def remove(self, waiting: WaitingCall) -> bool:
+        """Take a call out; its place in the heap is cleared later."""
         if self._live.get(waiting.seq) is not waiting:
             return False
         del self._live[waiting.seq]

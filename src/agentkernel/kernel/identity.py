@@ -6,5 +6,5 @@ from contextvars import ContextVar
 
 from agentkernel.api.calls import CallContext
 
-CURRENT: ContextVar[CallContext] = ContextVar("agentkernel_call_context", default=CallContext())
+CURRENT: ContextVar[CallContext] = ContextVar("agentkernel_call_context", default=CallContext())  # noqa: B039 - frozen
 """The context that calls take when they name none. Set by ``session`` and by adapters, and while a tool runs."""

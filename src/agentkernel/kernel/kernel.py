@@ -193,7 +193,7 @@ class Kernel:
             self._state = "forked"
             self._dispatcher.abandon(KernelForked(started_in=self._pid, now_in=os.getpid()))
 
-    def __enter__(self) -> Kernel:
+    def __enter__(self) -> Kernel:  # noqa: PYI034 - Self needs typing_extensions on 3.10
         return self.start()
 
     def __exit__(self, *exc_info: object) -> None:
@@ -318,7 +318,7 @@ class Kernel:
     def stats(self) -> KernelStats:
         """Counts since the start. The values are taken without stopping the kernel, each one right in itself."""
         if self._state == "new":
-            raise KernelNotStarted()
+            raise KernelNotStarted
         counters, scheduler = self._dispatcher.counters, self._scheduler
         return KernelStats(
             llm_calls=counters.llm_calls,

@@ -8,6 +8,7 @@ from agentkernel.api import KernelNotStarted
 from agentkernel.kernel import Kernel
 
 _current: Kernel | None = None
+_given: object = None
 _owned = False
 
 
@@ -33,11 +34,19 @@ def use_kernel(kernel: Kernel | None) -> None:
         _replace(kernel, owned=False)
 
 
-def own_kernel(kernel: Kernel) -> None:
-    """Start ``kernel`` and make it the one of this process, until another one is or the process ends."""
+def own_kernel(kernel: Kernel, given: object) -> None:
+    """Start ``kernel`` and make it the one of this process, until another one is or the process ends.
+
+    ``given`` is what it was configured with, for :func:`given_settings`.
+    """
     kernel.start()
     atexit.register(kernel.stop)
-    _replace(kernel, owned=True)
+    _replace(kernel, owned=True, given=given)
+
+
+def given_settings() -> object:
+    """What ``own_kernel`` was told that its kernel was configured with; None for another kernel."""
+    return _given
 
 
 def release_kernel() -> None:
@@ -45,10 +54,10 @@ def release_kernel() -> None:
     _replace(None, owned=False)
 
 
-def _replace(kernel: Kernel | None, *, owned: bool) -> None:
-    global _current, _owned
+def _replace(kernel: Kernel | None, *, owned: bool, given: object = None) -> None:
+    global _current, _given, _owned
     before, before_owned = _current, _owned
-    _current, _owned = kernel, owned
+    _current, _owned, _given = kernel, owned, given
     if before is not None and before_owned:
         atexit.unregister(before.stop)
         before.stop()

@@ -14,7 +14,13 @@ from agentkernel.api import Adapter, AgentKernelError, PluginFault, SettingsErro
 from agentkernel.kernel import Kernel
 from agentkernel.sdk.identity import AgentIdentity, forget_identities, set_identity
 from agentkernel.sdk.patching import PatchSet, remove_together
-from agentkernel.sdk.runtime import find_kernel, own_kernel, release_kernel, use_kernel
+from agentkernel.sdk.runtime import (
+    find_kernel,
+    given_settings,
+    own_kernel,
+    release_kernel,
+    use_kernel,
+)
 from agentkernel.sdk.wrap_report import FrameworkReport, WrapReport
 
 
@@ -27,8 +33,6 @@ class _Wrapped(msgspec.Struct):
 
 
 _wrapped: dict[str, _Wrapped] = {}
-_given: tuple[object, Mapping[str, object]] | None = None
-"""What the kernel that runs was configured with, by ``wrap``."""
 _lock = threading.RLock()
 
 
@@ -65,12 +69,11 @@ def wrap(
         raise TypeError(
             "name, tenant and priority are about agents; pass them too: wrap(agent, name=...)"
         )
-    global _given
     with _lock:
         active = kernel or _running_kernel()
         if active is None:
             active = Kernel(config, **settings)  # type: ignore[arg-type]
-        elif (config is not None or settings) and (config, settings) != _given:
+        elif (config is not None or settings) and (config, settings) != given_settings():
             found = ", ".join(["config"] * (config is not None) + [*settings])
             raise SettingsError(
                 key=found,
@@ -82,10 +85,8 @@ def wrap(
         adapters = _adapters(active, frameworks)
         if kernel is not None:
             use_kernel(kernel)
-            _given = None
         elif active.state == "new":
-            own_kernel(active)
-            _given = (config, settings)
+            own_kernel(active, (config, settings))
         for framework_agent in agents:
             set_identity(
                 framework_agent, AgentIdentity(name=name, tenant=tenant, priority=priority)
