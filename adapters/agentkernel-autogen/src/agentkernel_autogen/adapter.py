@@ -24,11 +24,22 @@ _OTHER_CLIENTS = {
     "autogen.oai.together": "TogetherClient",
 }
 
+_LATER_CLIENTS = {
+    "autogen.oai.bedrock": "BedrockClient",
+    "autogen.oai.cerebras": "CerebrasClient",
+    "autogen.oai.ollama": "OllamaClient",
+}
+"""Those that came after ``pyautogen`` 0.2.35."""
+
 _EXECUTORS = {
     "autogen.coding.docker_commandline_code_executor": "DockerCommandLineCodeExecutor",
     "autogen.coding.jupyter.embedded_ipython_code_executor": "EmbeddedIPythonCodeExecutor",
     "autogen.coding.jupyter.jupyter_code_executor": "JupyterCodeExecutor",
     "autogen.coding.local_commandline_code_executor": "LocalCommandLineCodeExecutor",
+}
+
+_LATER_EXECUTORS = {
+    "autogen.coding.kubernetes.pod_commandline_code_executor": "PodCommandLineCodeExecutor",
 }
 
 
@@ -44,6 +55,9 @@ class AutoGenAdapter(Adapter):
 
     def seams(self, target: Target) -> Sequence[Seam]:
         """The seams of AutoGen 0.2."""
+        later = target.distribution == "autogen-agentchat"
+        clients = _OTHER_CLIENTS | (_LATER_CLIENTS if later else {})
+        executors = _EXECUTORS | (_LATER_EXECUTORS if later else {})
         return (
             Seam(
                 module="autogen.oai.client",
@@ -58,8 +72,13 @@ class AutoGenAdapter(Adapter):
                 replace=llm.create,
             ),
             *(
-                Seam(module=module, attribute=f"{client}.create", kind="llm", replace=llm.create_elsewhere)
-                for module, client in _OTHER_CLIENTS.items()
+                Seam(
+                    module=module,
+                    attribute=f"{client}.create",
+                    kind="llm",
+                    replace=llm.create_elsewhere,
+                )
+                for module, client in clients.items()
             ),
             Seam(
                 module=_AGENT,
@@ -80,9 +99,14 @@ class AutoGenAdapter(Adapter):
                     kind="code",
                     replace=code.execute_code_blocks,
                 )
-                for module, executor in _EXECUTORS.items()
+                for module, executor in executors.items()
             ),
-            Seam(module=_AGENT, attribute="ConversableAgent.run_code", kind="code", replace=code.run_code),
+            Seam(
+                module=_AGENT,
+                attribute="ConversableAgent.run_code",
+                kind="code",
+                replace=code.run_code,
+            ),
             Seam(
                 module=_AGENT,
                 attribute="ConversableAgent.generate_reply",
@@ -96,7 +120,12 @@ class AutoGenAdapter(Adapter):
                 replace=agents.a_generate_reply,
             ),
             *(
-                Seam(module=_AGENT, attribute=f"ConversableAgent.{method}", kind="program", replace=replace)
+                Seam(
+                    module=_AGENT,
+                    attribute=f"ConversableAgent.{method}",
+                    kind="program",
+                    replace=replace,
+                )
                 for method, replace in (
                     ("initiate_chat", agents.run_chat),
                     ("initiate_chats", agents.run_chat),

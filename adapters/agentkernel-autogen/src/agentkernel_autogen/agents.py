@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -30,9 +30,19 @@ __all__ = [
 Function = Callable[..., Any]
 AsyncFunction = Callable[..., Awaitable[Any]]
 
-_replying: WeakKeyDictionary[Any, CallContext] = WeakKeyDictionary()
-"""The context in which an agent last began an async reply. AutoGen asks the LLM in an executor thread, to which it
-does not carry context variables over."""
+
+class _Reply:
+    """An async reply that is being made. Each is equal to itself only."""
+
+    __slots__ = ("context", "messages")
+
+    def __init__(self, context: CallContext, messages: Sequence[Any] | None) -> None:
+        self.context, self.messages = context, messages
+
+
+_replying: WeakKeyDictionary[Any, list[_Reply]] = WeakKeyDictionary()
+"""The async replies that an agent is at. AutoGen before 0.2.36 asks the LLM in an executor thread, to which it does not
+carry context variables over."""
 
 
 def name_the_caller(original: Function) -> Function:
@@ -42,13 +52,41 @@ def name_the_caller(original: Function) -> Function:
         agent = config.get("agent")
         if agent is None:
             return original(self, **config)
-        if current_context().program == CallContext().program and agent in _replying:
-            with calling_as(_replying[agent]):
-                return original(self, **config)
-        with calling_as(context_for(agent, agent.name)):
+        replies = _replies_of(agent) if current_context() == _NOWHERE else ()
+        if replies:
+            context = _reply_with(config.get("messages"), replies).context
+        else:
+            context = context_for(agent, getattr(agent, "name", None))
+        with calling_as(context):
             return original(self, **config)
 
     return create
+
+
+_NOWHERE = CallContext()
+"""The context of a thread in which nobody has said anything."""
+
+
+def _replies_of(agent: Any) -> Sequence[_Reply]:
+    try:
+        return tuple(_replying.get(agent, ()))
+    except TypeError:  # callers of OpenAIWrapper may give anything as agent
+        return ()
+
+
+def _reply_with(sent: Sequence[Any] | None, replies: Sequence[_Reply]) -> _Reply:
+    """The reply whose last message is what is sent to the LLM; an agent may be in several chats at once."""
+    if len(replies) > 1 and sent:
+        for reply in replies:
+            if reply.messages and _as_sent(reply.messages[-1]) is sent[-1]:
+                return reply
+    return replies[-1]
+
+
+def _as_sent(message: Any) -> Any:
+    """AutoGen sends the answers of several tools as messages of their own."""
+    responses = message.get("tool_responses")
+    return responses[-1] if responses and message.get("role") == "tool" else message
 
 
 def generate_reply(original: Function) -> Function:
@@ -64,11 +102,18 @@ def generate_reply(original: Function) -> Function:
 def a_generate_reply(original: AsyncFunction) -> AsyncFunction:
     """``ConversableAgent.a_generate_reply``."""
 
-    async def reply(self: Any, *args: Any, **kwargs: Any) -> Any:
-        context = context_for(self, self.name)
-        _replying[self] = context
-        with calling_as(context):
-            return await original(self, *args, **kwargs)
+    async def reply(
+        self: Any, messages: Any = None, sender: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        history = self.chat_messages.get(sender) if messages is None else messages
+        current = _Reply(context_for(self, self.name), history)
+        replies = _replying.setdefault(self, [])
+        replies.append(current)
+        try:
+            with calling_as(current.context):
+                return await original(self, messages, sender, *args, **kwargs)
+        finally:
+            replies.remove(current)
 
     return reply
 

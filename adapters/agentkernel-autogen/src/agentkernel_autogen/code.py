@@ -18,7 +18,11 @@ def execute_code_blocks(original: Function) -> Function:
     def execute(self: Any, code_blocks: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
         return run_tool(
             type(self).__name__,
-            {"code_blocks": [{"language": block.language, "code": block.code} for block in code_blocks]},
+            {
+                "code_blocks": [
+                    {"language": block.language, "code": block.code} for block in code_blocks
+                ]
+            },
             lambda: original(self, code_blocks, *args, **kwargs),
             context=current_context(),
             kind="code",

@@ -6,19 +6,35 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from agentkernel.api import AgentKernelError, LLMCall
+import msgspec
+
+from agentkernel.api import (
+    AgentKernelError,
+    InvalidCall,
+    LLMCall,
+    LLMChunk,
+    LLMResponse,
+    Message,
+    SettingsError,
+)
 from agentkernel.sdk import (
     chunk_payload,
-    completion_payload,
     current_context,
     current_kernel,
     final_chunk_payload,
     run_llm,
     suppressed,
 )
-from agentkernel_autogen.openai_client import ClientSettings, read_settings, to_openai_error
+from agentkernel_autogen.openai_client import (
+    Endpoint,
+    accepts,
+    chunk_of,
+    completion_of,
+    endpoint_of,
+    has_default_timeout,
+    to_openai_error,
+)
 
 __all__ = ["create", "create_elsewhere"]
 
@@ -34,11 +50,13 @@ def create(original: Function) -> Function:
 
     def create(self: Any, params: Mapping[str, Any]) -> Any:
         client = self._oai_client
-        settings = None if suppressed() or "messages" not in params else _settings_of(client)
-        if settings is None:
-            return _pass_through(original, self, params)
-        completions = _Completions(client, settings)
-        stand_in = SimpleNamespace(_oai_client=SimpleNamespace(chat=SimpleNamespace(completions=completions)))
+        endpoint = None if suppressed() or "messages" not in params else endpoint_of(client)
+        if endpoint is None or not accepts(params):
+            return _pass_through(params, lambda: original(self, params))
+        completions = _Completions(client, endpoint)
+        stand_in = SimpleNamespace(
+            _oai_client=SimpleNamespace(chat=SimpleNamespace(completions=completions))
+        )
         return original(stand_in, params)
 
     return create
@@ -48,78 +66,102 @@ def create_elsewhere(original: Function) -> Function:
     """``create`` of AutoGen's clients for other providers: their own call is the body of the syscall."""
 
     def create(self: Any, params: Mapping[str, Any]) -> Any:
-        return _pass_through(original, self, params)
+        return _pass_through(params, lambda: original(self, params))
 
     return create
 
 
-def _pass_through(original: Function, client: Any, params: Mapping[str, Any]) -> Any:
+def _pass_through(params: Mapping[str, Any], call: Callable[[], Any]) -> Any:
     if suppressed():
-        return original(client, params)
-    messages = params.get("messages") or [{"role": "user", "content": params.get("prompt")}]
-    return run_llm(messages, params.get("model"), lambda: original(client, params), context=current_context())
+        return call()
+    messages = params.get("messages") or [params.get("prompt")]
+    recorded = [_recorded(message) for message in messages]
+    return run_llm(recorded, params.get("model"), call, context=current_context())
 
 
-_known: WeakKeyDictionary[Any, ClientSettings | None] = WeakKeyDictionary()
-
-
-def _settings_of(client: Any) -> ClientSettings | None:
-    try:
-        return _known[client]
-    except KeyError:
-        settings = _known[client] = read_settings(client)
-        return settings
+def _recorded(message: Any) -> Message:
+    """A message as the kernel takes it; what the provider makes of others is the provider's."""
+    if isinstance(message, Mapping) and isinstance(message.get("role"), str):
+        return message
+    return {"role": "user", "content": message}
 
 
 class _Completions:
     """``client.chat.completions`` with the kernel behind it."""
 
-    def __init__(self, client: Any, settings: ClientSettings) -> None:
-        self._client, self._settings = client, settings
+    def __init__(self, client: Any, endpoint: Endpoint) -> None:
+        self._client, self._endpoint = client, endpoint
 
     def create(self, **params: Any) -> Any:
         """As in the OpenAI SDK: a ``ChatCompletion``, or an iterator of chunks. Raises the SDK's own errors."""
-        stream = bool(params.get("stream"))
-        if stream:
-            del params["stream"]
-        model = params.pop("model", None)
+        if params.get("stream"):
+            return self._chunks(params)
         try:
-            kernel = current_kernel()
-            # Cores that the user configured come first; otherwise the client's own settings make one.
-            core = None if kernel.serves(model) else kernel.derive_core(self._settings, "openai", **self._settings.core_options())
-            ticket = kernel.submit(
-                LLMCall(
-                    messages=params.pop("messages"),
-                    model=model,
-                    tools=params.pop("tools", None),
-                    params=params,
-                    stream=stream,
-                    core=core,
-                    context=current_context(),
-                    timeout_s=math.inf,  # the client's own limit holds for each attempt, in the core
-                    max_retries=self._settings.max_retries,
-                )
-            )
-            if stream:
-                return self._chunks(ticket, model or "")
-            response = ticket.result()
+            response = self._submit(params).result()
         except AgentKernelError as error:
-            raise to_openai_error(error, self._client) from error
-        from openai.types.chat import ChatCompletion
+            return self._answer_to(error, params)
+        return completion_of(_named(response, params))
 
-        completion = ChatCompletion.construct(**completion_payload(response))
-        completion._request_id = response.request_id
-        return completion
-
-    def _chunks(self, ticket: Any, model: str) -> Iterator[Any]:
-        from openai.types.chat import ChatCompletionChunk
-
+    def _chunks(self, params: dict[str, Any]) -> Iterator[Any]:
+        model = params.get("model") or ""
+        said = whole = False
         try:
-            whole = False
+            ticket = self._submit(params)
             for chunk in ticket.stream():
-                whole = chunk.raw is not None
-                yield ChatCompletionChunk.construct(**chunk_payload(chunk, model))
-            if not whole:
-                yield ChatCompletionChunk.construct(**final_chunk_payload(ticket.result()))
+                said, whole = True, chunk.raw is not None
+                yield chunk_of(chunk_payload(chunk, model))
+            if whole:
+                return
+            response = _named(ticket.result(), params)
+            if not said and response.text:  # by a core that does not stream
+                yield chunk_of(chunk_payload(LLMChunk(response.text), response.model))
+            yield chunk_of(final_chunk_payload(response))
         except AgentKernelError as error:
-            raise to_openai_error(error, self._client) from error
+            yield from self._answer_to(error, params)
+
+    def _submit(self, params: Mapping[str, Any]) -> Any:
+        fields = dict(params)
+        stream = bool(fields.get("stream"))
+        if stream:
+            del fields["stream"]
+        model = fields.pop("model", None)
+        kernel = current_kernel()
+        core = None
+        if not kernel.serves(model):  # cores that the user configured come first
+            core = kernel.derive_core(self._endpoint, "openai", **self._endpoint.core_options())
+            if not has_default_timeout(self._client):
+                fields.setdefault("timeout", self._client.timeout)
+        return kernel.submit(
+            LLMCall(
+                messages=fields.pop("messages"),
+                model=model,
+                tools=fields.pop("tools") if fields.get("tools") else None,
+                params=fields,
+                stream=stream,
+                core=core,
+                context=current_context(),
+                timeout_s=math.inf,  # the client's own limit holds for each attempt, in the core
+                max_retries=self._client.max_retries,
+            )
+        )
+
+    def _answer_to(self, error: AgentKernelError, params: dict[str, Any]) -> Any:
+        """The client's own answer, where a call or a client's settings are nothing that a core can take.
+
+        Raises:
+            openai.OpenAIError: in the place of every other error, where the SDK has one for it.
+        """
+        unfit = isinstance(error, (InvalidCall, SettingsError))
+        if unfit and not current_kernel().serves(params.get("model")):
+            return _pass_through(params, lambda: self._client.chat.completions.create(**params))
+        raised = to_openai_error(error, self._client)
+        if raised is error:
+            raise error
+        raise raised from error
+
+
+def _named(response: LLMResponse, params: Mapping[str, Any]) -> LLMResponse:
+    """The response with the name of a model in it; AutoGen looks up prices by it."""
+    if response.model:
+        return response
+    return msgspec.structs.replace(response, model=params.get("model") or "")

@@ -1,10 +1,14 @@
-"""The OpenAI SDK's client: its settings as options of a core, and kernel errors as its errors."""
+"""The OpenAI SDK's client: where it calls, as options of a core, and kernel errors as its errors."""
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -15,14 +19,30 @@ from agentkernel.api import (
     CoreStatusError,
     CoreTimeout,
     CoreUnavailable,
+    LLMResponse,
     StreamTruncated,
 )
+from agentkernel.sdk import completion_payload
 
-__all__ = ["ClientSettings", "read_settings", "to_openai_error"]
+__all__ = [
+    "Endpoint",
+    "accepts",
+    "chunk_of",
+    "completion_of",
+    "endpoint_of",
+    "has_default_timeout",
+    "to_openai_error",
+]
+
+_OWN_CREDENTIALS = ("_api_key_provider", "_provider_runtime", "_workload_identity_auth")
+"""Attributes of clients, from openai 2 on, that get a credential for each request."""
+
+_SDK_DEFAULT_TIMEOUT = (5.0, 600.0)
+"""Connect and read, in seconds; also the core's."""
 
 
-class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What of an OpenAI client decides where and how it calls. Clients with equal settings share a core."""
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an OpenAI client calls, and as whom. Clients with the same endpoint share a core, and so its capacity."""
 
     base_url: str
     api_key: str
@@ -30,15 +50,12 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     project: str | None
     headers: tuple[tuple[str, str], ...]
     query: tuple[tuple[str, str], ...]
-    connect_timeout_s: float | None
-    read_timeout_s: float | None
-    max_retries: int
 
     def __repr__(self) -> str:
-        return f"ClientSettings({self.base_url!r})"
+        return f"Endpoint({self.base_url!r})"
 
     def core_options(self) -> dict[str, object]:
-        """Options of the ``openai`` core that calls as this client would."""
+        """Options of the ``openai`` core that calls as such a client would."""
         return {
             "base_url": self.base_url,
             "api_key": self.api_key,
@@ -46,13 +63,14 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
             "project": self.project,
             "headers": dict(self.headers),
             "query": dict(self.query),
-            "connect_timeout_s": self.connect_timeout_s,
-            "read_timeout_s": self.read_timeout_s,
         }
 
 
-def read_settings(client: Any) -> ClientSettings | None:
-    """The settings of a plain OpenAI client; None for one that a core cannot stand in for.
+_known: WeakKeyDictionary[Any, tuple[tuple[Any, ...], Endpoint | None]] = WeakKeyDictionary()
+
+
+def endpoint_of(client: Any) -> Endpoint | None:
+    """The endpoint of a plain OpenAI client; None for one that a core cannot stand in for.
 
     Azure clients, subclasses, clients with a transport or with credentials of their own keep making their own calls,
     on the passthrough core.
@@ -61,29 +79,74 @@ def read_settings(client: Any) -> ClientSettings | None:
 
     if type(client) is not openai.OpenAI:
         return None
+    seen = (client.base_url, client.api_key, client.organization, client.project, client._client)
+    known = _known.get(client)
+    if known is None or known[0] != seen:  # a program may give its client another key
+        known = _known[client] = (seen, _read_endpoint(client))
+    return known[1]
+
+
+def _read_endpoint(client: Any) -> Endpoint | None:
     if type(client._client).__name__ != "SyncHttpxClientWrapper":  # the user brought an http_client
         return None
-    if getattr(client, "_api_key_provider", None) is not None or not isinstance(client.api_key, str):
+    if any(getattr(client, name, None) is not None for name in _OWN_CREDENTIALS):
+        return None
+    if (
+        not client.api_key
+        or not isinstance(client.api_key, str)
+        or client._strict_response_validation
+    ):
         return None
     headers, query = client._custom_headers, client._custom_query
     if not all(isinstance(value, str) for value in (*headers.values(), *query.values())):
         return None
-    timeout = client.timeout
-    if timeout is None or isinstance(timeout, (int, float)):
-        connect = read = timeout
-    else:
-        connect, read = timeout.connect, timeout.read
-    return ClientSettings(
+    return Endpoint(
         base_url=str(client.base_url).rstrip("/"),
         api_key=client.api_key,
         organization=client.organization,
-        project=getattr(client, "project", None),
+        project=client.project,
         headers=tuple(sorted(headers.items())),
         query=tuple(sorted(query.items())),
-        connect_timeout_s=connect,
-        read_timeout_s=read,
-        max_retries=client.max_retries,
     )
+
+
+def has_default_timeout(client: Any) -> bool:
+    """Whether the client's time limits are those that the SDK sets by itself."""
+    timeout = client.timeout
+    return (
+        getattr(timeout, "connect", None),
+        getattr(timeout, "read", None),
+    ) == _SDK_DEFAULT_TIMEOUT
+
+
+def accepts(arguments: Mapping[str, Any]) -> bool:
+    """Whether ``chat.completions.create`` takes arguments of these names; it raises TypeError for others."""
+    return arguments.keys() <= _parameters()
+
+
+@functools.cache
+def _parameters() -> frozenset[str]:
+    from openai.resources.chat import Completions
+
+    return frozenset(inspect.signature(Completions.create).parameters)
+
+
+def completion_of(response: LLMResponse) -> Any:
+    """The SDK's object for an answer."""
+    from openai import _models
+    from openai.types.chat import ChatCompletion
+
+    completion = ChatCompletion.construct(**completion_payload(response))
+    if hasattr(_models, "add_request_id"):  # from openai 1.45 on
+        _models.add_request_id(completion, response.request_id)
+    return completion
+
+
+def chunk_of(payload: dict[str, Any]) -> Any:
+    """The SDK's object for a piece of a streamed answer."""
+    from openai.types.chat import ChatCompletionChunk
+
+    return ChatCompletionChunk.construct(**payload)
 
 
 def to_openai_error(error: AgentKernelError, client: Any) -> Exception:
@@ -99,12 +162,13 @@ def to_openai_error(error: AgentKernelError, client: Any) -> Exception:
     if isinstance(error, CoreUnavailable) and isinstance(cause, AgentKernelError):
         return to_openai_error(cause, client)
     if isinstance(error, CoreStatusError):
-        response = httpx.Response(error.status, headers=error.headers, content=error.body, request=request)
-        made: Exception = client._make_status_error_from_response(response)
+        made: Exception = client._make_status_error_from_response(_response(httpx, error, request))
         return made
     if isinstance(error, CoreTimeout):
         return openai.APITimeoutError(request=request)
-    if isinstance(error, (CoreConnectionError, CoreUnavailable, StreamTruncated)):
+    if isinstance(error, CoreConnectionError):
+        return openai.APIConnectionError(request=request)
+    if isinstance(error, (CoreUnavailable, StreamTruncated)):
         return openai.APIConnectionError(message=str(error), request=request)
     if isinstance(error, CoreProtocolError):
         response = httpx.Response(200, request=request)
@@ -112,7 +176,15 @@ def to_openai_error(error: AgentKernelError, client: Any) -> Exception:
     return error
 
 
+def _response(httpx: ModuleType, error: CoreStatusError, request: Any) -> Any:
+    response = httpx.Response(error.status, content=error.body, request=request)
+    response.headers = httpx.Headers(error.headers)  # afterwards: the body is decompressed already
+    return response
+
+
 def _httpx_of(client: Any) -> ModuleType:
     """The httpx that this SDK is built on: ``httpx``, or ``httpx2`` from openai 3 on."""
-    base = next(base for base in type(client._client).__mro__ if not base.__module__.startswith("openai"))
+    base = next(
+        base for base in type(client._client).__mro__ if not base.__module__.startswith("openai")
+    )
     return importlib.import_module(base.__module__.partition(".")[0])

@@ -21,7 +21,14 @@ from agentkernel.api import (
 )
 from agentkernel_core_replay._recordings import Answer, Match, RecordingError, Recordings
 
-__all__ = ["NotRecorded", "RecordingError", "Recordings", "Replay", "ReplayOptions", "create_llm_core"]
+__all__ = [
+    "NotRecorded",
+    "RecordingError",
+    "Recordings",
+    "Replay",
+    "ReplayOptions",
+    "create_llm_core",
+]
 
 
 class ReplayOptions(Options, frozen=True):
