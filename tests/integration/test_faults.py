@@ -404,6 +404,19 @@ def test_retry_after_keeps_every_call_away_from_the_core_until_it_has_passed(
     at_rest(kernel)
 
 
+def test_a_call_that_is_not_to_be_retried_does_not_wait_for_a_core_that_asked_for_a_pause(
+    start: Start,
+) -> None:
+    kernel = start()
+    core = FakeCore([RateLimited("slow down", status=429, retry_after_s=30), "ok"])
+    kernel.add_core("limited", core)
+    for _ in range(2):
+        with pytest.raises(RateLimited, match="slow down") as raised:
+            kernel.submit(ask(max_retries=0)).result(timeout_s=20)
+        assert raised.value.retry_after_s is not None and 0 < raised.value.retry_after_s <= 30
+    assert len(core.calls) == 1
+
+
 def test_a_429_without_retry_after_holds_only_the_call_that_got_it(start: Start) -> None:
     kernel = start(retry_initial_s=30.0, retry_max_s=30.0)
     core = FakeCore([RateLimited("slow down", status=429), "ok"])

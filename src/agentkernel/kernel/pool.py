@@ -17,6 +17,7 @@ from agentkernel.api.errors import (
 )
 from agentkernel.api.llm_core import CoreCapabilities, LLMCore
 from agentkernel.api.scheduling import CoreView
+from agentkernel.kernel.retry import RETRY_AFTER_LIMIT_S
 
 
 class Breaker:
@@ -98,6 +99,7 @@ class PooledCore:
         "core",
         "failures",
         "in_flight",
+        "last_limit",
         "label",
         "leaving",
         "name",
@@ -114,6 +116,7 @@ class PooledCore:
         self.breaker = breaker
         self.in_flight = 0
         self.cool_until = 0.0
+        self.last_limit: RateLimited | None = None
         self.leaving = False
         self.served = 0
         self.failures = 0
@@ -176,7 +179,10 @@ class PooledCore:
             self.failures += 1
             self.breaker.undecided()
             if error.retry_after_s is not None:
-                self.cool_until = max(self.cool_until, now + error.retry_after_s)
+                self.cool_until = max(
+                    self.cool_until, now + min(error.retry_after_s, RETRY_AFTER_LIMIT_S)
+                )
+                self.last_limit = error
         elif isinstance(error, CoreStatusError) and error.status < 500:
             self.failures += 1
             self.breaker.succeeded()
@@ -233,6 +239,24 @@ def _serves(core: PooledCore, call: LLMCall) -> bool:
 def _offers(capabilities: CoreCapabilities, model: str | None) -> bool:
     return capabilities.shared and (
         model is None or not capabilities.models or model in capabilities.models
+    )
+
+
+def all_cooling(cores: tuple[PooledCore, ...], now: float) -> RateLimited | None:
+    """The error for a call that will not wait, when each of these cores asked for a pause that is not over."""
+    if not all(core.cool_until > now for core in cores):
+        return None
+    first = min(cores, key=lambda core: core.cool_until)
+    last = first.last_limit
+    if last is None:
+        return None
+    return RateLimited(
+        f"LLM core {first.name!r} asked for a pause: {last}",
+        status=last.status,
+        core=first.name,
+        headers=last.headers,
+        body=last.body,
+        retry_after_s=first.cool_until - now,
     )
 
 

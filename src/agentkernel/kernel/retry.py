@@ -7,6 +7,10 @@ import random
 from agentkernel.api.errors import CoreStatusError, SyscallError
 
 
+RETRY_AFTER_LIMIT_S = 60.0
+"""A provider that asks to wait longer is not waited for: its error is final. (The OpenAI client's limit.)"""
+
+
 class RetryBudget:
     """Keeps retries to a share of the calls, so that an overloaded endpoint is not buried under them.
 
@@ -64,7 +68,7 @@ class RetryPolicy:
             return None
         wanted = error.retry_after_s if isinstance(error, CoreStatusError) else None
         delay = self._backoff_s(attempts) if wanted is None else wanted
-        if delay >= remaining_s or not self.budget.take():
+        if delay > RETRY_AFTER_LIMIT_S or delay >= remaining_s or not self.budget.take():
             return None
         return delay
 

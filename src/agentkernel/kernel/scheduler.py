@@ -11,7 +11,13 @@ from typing import Any
 from agentkernel.api.calls import LLMCall, Usage
 from agentkernel.api.errors import AgentKernelError
 from agentkernel.api.scheduling import Admission, CoreView, Order, Placement, WaitingCall
-from agentkernel.kernel.pool import CorePool, PooledCore, all_out_of_order, plugin_fault
+from agentkernel.kernel.pool import (
+    CorePool,
+    PooledCore,
+    all_cooling,
+    all_out_of_order,
+    plugin_fault,
+)
 from agentkernel.kernel.ticket import Ticket
 
 logger = logging.getLogger(__name__)
@@ -79,12 +85,15 @@ class Scheduler:
         Raises:
             NoCoreForCall: no core serves it.
             CoreUnavailable: all that serve it are out of order.
+            RateLimited: all asked for a pause, and the call is not to be retried.
             PluginError: a scheduling plugin cannot be used.
         """
         now, call = self._clock(), ticket.call
         assert isinstance(call, LLMCall)
         queue = self._queue_for(call)
         unavailable = all_out_of_order(queue.cores, now)
+        if unavailable is None and call.max_retries == 0:
+            unavailable = all_cooling(queue.cores, now)
         if unavailable is not None:
             raise unavailable
         waiting = ticket._waiting

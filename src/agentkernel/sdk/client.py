@@ -154,8 +154,7 @@ class Client(_ClientBase):
 
     def llm_chat_stream(self, messages: Sequence[Message], **options: Any) -> Iterator[str]:
         """The answer's text as it comes. Leaving the loop early cancels the call."""
-        ticket = self._chat(messages, stream=True, **options)
-        return (chunk.text for chunk in ticket.stream() if chunk.text)
+        return _texts(self._chat(messages, stream=True, **options))
 
     def llm_chat_with_json_output(
         self, messages: Sequence[Message], schema: Mapping[str, Any], **options: Any
@@ -220,6 +219,17 @@ class Client(_ClientBase):
         return self._tool(name, arguments, timeout_s).result()
 
 
+def _texts(ticket: Ticket[LLMResponse]) -> Iterator[str]:
+    """The texts of the chunks; the whole text at the end when the core cannot stream."""
+    streamed = False
+    for chunk in ticket.stream():
+        if chunk.text:
+            streamed = True
+            yield chunk.text
+    if not streamed and (text := ticket.result().text):
+        yield text
+
+
 class AsyncClient(_ClientBase):
     """Syscalls for tasks; the methods are those of :class:`Client`. One client may serve any number of event loops.
 
@@ -234,11 +244,14 @@ class AsyncClient(_ClientBase):
         self, messages: Sequence[Message], **options: Any
     ) -> AsyncIterator[str]:
         """As :meth:`Client.llm_chat_stream`."""
-        stream = self._chat(messages, stream=True, **options).astream()
-        async with aclosing(cast("AsyncGenerator[LLMChunk, None]", stream)) as chunks:
+        ticket, streamed = self._chat(messages, stream=True, **options), False
+        async with aclosing(cast("AsyncGenerator[LLMChunk, None]", ticket.astream())) as chunks:
             async for chunk in chunks:
                 if chunk.text:
+                    streamed = True
                     yield chunk.text
+        if not streamed and (text := (await ticket).text):
+            yield text
 
     async def llm_chat_with_json_output(
         self, messages: Sequence[Message], schema: Mapping[str, Any], **options: Any

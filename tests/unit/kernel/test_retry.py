@@ -38,13 +38,18 @@ def test_the_back_off_doubles_up_to_its_limit_with_equal_jitter(
 
 def test_the_providers_wish_replaces_the_back_off() -> None:
     assert (
-        policy().delay_s(RateLimited("x", status=429, retry_after_s=77.0), 1, None, math.inf)
-        == 77.0
+        policy().delay_s(RateLimited("x", status=429, retry_after_s=47.0), 1, None, math.inf)
+        == 47.0
     )
     assert (
         policy().delay_s(CoreStatusError("x", status=503, retry_after_s=0.0), 1, None, math.inf)
         == 0.0
     )
+
+
+def test_a_provider_that_wants_more_than_a_minute_is_not_waited_for() -> None:
+    error = RateLimited("x", status=429, retry_after_s=61.0)
+    assert policy().delay_s(error, 1, None, math.inf) is None
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,13 @@ def endless(kernel: Kernel) -> Endless:
     return core
 
 
+async def test_a_core_that_cannot_stream_gives_its_whole_text_at_once(
+    kernel: Kernel, call: Any
+) -> None:
+    kernel.add_core("whole", FakeCore("all of it", can_stream=False))
+    assert await call("llm_chat_stream", HELLO, core="whole") == ["all of it"]
+
+
 def test_leaving_a_stream_early_cancels_the_call(kernel: Kernel, endless: Endless) -> None:
     seen = []
     for text in Client(kernel, core="endless").llm_chat_stream(HELLO):
