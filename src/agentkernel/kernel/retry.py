@@ -6,7 +6,6 @@ import random
 
 from agentkernel.api.errors import CoreStatusError, SyscallError
 
-
 RETRY_AFTER_LIMIT_S = 60.0
 """A provider that asks to wait longer is not waited for: its error is final. (The OpenAI client's limit.)"""
 

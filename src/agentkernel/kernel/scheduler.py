@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from agentkernel.api.calls import LLMCall, Usage
-from agentkernel.api.errors import AgentKernelError
+from agentkernel.api.errors import AgentKernelError, LLMCoreError
 from agentkernel.api.scheduling import Admission, CoreView, Order, Placement, WaitingCall
 from agentkernel.kernel.pool import (
     CorePool,
@@ -91,7 +91,7 @@ class Scheduler:
         now, call = self._clock(), ticket.call
         assert isinstance(call, LLMCall)
         queue = self._queue_for(call)
-        unavailable = all_out_of_order(queue.cores, now)
+        unavailable: LLMCoreError | None = all_out_of_order(queue.cores, now)
         if unavailable is None and call.max_retries == 0:
             unavailable = all_cooling(queue.cores, now)
         if unavailable is not None:
