@@ -8,3 +8,15 @@ from agentkernel.api.calls import CallContext
 
 CURRENT: ContextVar[CallContext] = ContextVar("agentkernel_call_context", default=CallContext())  # noqa: B039 - frozen
 """The context that calls take when they name none. Set by ``session`` and by adapters, and while a tool runs."""
+
+
+def context_within(context: CallContext, syscall_id: int) -> CallContext:
+    """The context of calls that are made by what a syscall runs."""
+    return CallContext(
+        agent=context.agent,
+        program=context.program,
+        tenant=context.tenant,
+        priority=context.priority,
+        deadline=context.deadline,
+        parent=syscall_id,
+    )

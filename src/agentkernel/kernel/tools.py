@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from agentkernel.api.calls import CallContext, ToolCall
+from agentkernel.api.calls import ToolCall
 from agentkernel.api.errors import (
     AgentKernelError,
     InvalidToolArguments,
@@ -20,6 +20,7 @@ from agentkernel.api.errors import (
 )
 from agentkernel.api.tools import Tool
 from agentkernel.kernel.checks import compile_schema
+from agentkernel.kernel.identity import context_within
 from agentkernel.kernel.workers import ToolLoop, WorkerPool
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -133,7 +134,7 @@ class ToolManager:
         """
         await registered.acquire()
         try:
-            context, function = _child_context(call.context, syscall_id), registered.tool.function
+            context, function = context_within(call.context, syscall_id), registered.tool.function
             if registered.is_async:
                 value, error = await self._tool_loop.run(function, call.arguments, context)
             else:
@@ -153,14 +154,3 @@ class ToolManager:
         """End the threads. A tool that hangs keeps its daemon thread."""
         self._workers.stop()
         self._tool_loop.stop()
-
-
-def _child_context(context: CallContext, syscall_id: int) -> CallContext:
-    return CallContext(
-        agent=context.agent,
-        program=context.program,
-        tenant=context.tenant,
-        priority=context.priority,
-        deadline=context.deadline,
-        parent=syscall_id,
-    )

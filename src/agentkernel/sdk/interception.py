@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any, Literal, TypeVar
 
 from agentkernel.api import CallContext, LLMCall, LLMResponse, ToolCall
-from agentkernel.kernel.identity import CURRENT
+from agentkernel.kernel.identity import CURRENT, context_within
 from agentkernel.kernel.ticket import CallerBody
 from agentkernel.sdk.runtime import current_kernel
 
@@ -78,7 +78,7 @@ def run_tool(
     """Run the framework's own tool execution, in this thread, as a syscall. What it raises is raised here."""
 
     def body() -> T:
-        with calling_as(_within(context, ticket.id)):
+        with calling_as(context_within(context, ticket.id)):
             return function()
 
     call = ToolCall(
@@ -100,7 +100,7 @@ async def run_tool_async(
     """:func:`run_tool` for tasks: the execution stays in this task."""
 
     async def body() -> T:
-        with calling_as(_within(context, ticket.id)):
+        with calling_as(context_within(context, ticket.id)):
             return await function()
 
     in_task: CallerBody[T] = CallerBody(body)
@@ -108,18 +108,6 @@ async def run_tool_async(
     ticket = current_kernel().submit(call)
     result: T = await ticket
     return result
-
-
-def _within(context: CallContext, syscall_id: int) -> CallContext:
-    """The context of calls made by what a syscall runs."""
-    return CallContext(
-        agent=context.agent,
-        program=context.program,
-        tenant=context.tenant,
-        priority=context.priority,
-        deadline=context.deadline,
-        parent=syscall_id,
-    )
 
 
 def run_llm(
