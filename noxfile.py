@@ -215,7 +215,9 @@ def ci(session: nox.Session) -> None:
         *(f"plugin({folder.name})" for folder in PLUGINS),
         *("combo", "bare"),
         *(f"adapter({name})" for name in FRAMEWORKS),
-        *("examples", "docs", "build"),
-        *(f"unit-{python}" for python in (PYTHONS if os.environ.get("CI") else here)),
+        *("examples", "docs", "build", "bench"),
     ):
         session.notify(name)
+    session.notify("demo", posargs=["--programs", "24", "--agents", "12"])
+    for python in PYTHONS if os.environ.get("CI") else here:
+        session.notify(f"unit-{python}")

@@ -123,7 +123,7 @@ FULL = Plan(
 )
 QUICK = Plan(
     cells=(
-        Cell(0, 250, ("raw", "aiohttp", "openai_aiohttp", "litellm", "core", "kernel")),
+        Cell(0, 250, tuple(name for name in TASKS if name != "openai")),
         Cell(0, 250, THREADS),
         Cell(50, 64, ("core", "kernel")),
         Cell(0, 64, TOOLS),
