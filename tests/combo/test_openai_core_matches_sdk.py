@@ -7,20 +7,18 @@ import json
 from datetime import datetime
 from typing import Any
 
+import openai
 import pytest
 
-openai = pytest.importorskip("openai")
-pytest.importorskip("agentkernel_core_openai")
-
-from agentkernel.api import InvalidCall, LLMCall, LLMChunk, LLMResponse  # noqa: E402
-from agentkernel.testing.openai_server import (  # noqa: E402
+from agentkernel.api import InvalidCall, LLMCall, LLMChunk, LLMResponse
+from agentkernel.testing.openai_server import (
     OpenAIServer,
     Reply,
     Request,
     ToolCall,
     Usage,
 )
-from agentkernel_core_openai import OpenAICore, OpenAIOptions  # noqa: E402
+from agentkernel_core_openai import OpenAICore, OpenAIOptions
 
 TOOLS = [
     {

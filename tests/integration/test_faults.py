@@ -506,8 +506,6 @@ def test_one_agents_faults_leave_two_hundred_others_alone(start: Start, at_rest:
 
 @pytest.fixture
 def openai(start: Start) -> Callable[..., Kernel]:
-    pytest.importorskip("agentkernel_core_openai")
-
     def make(base_url: str, **settings: Any) -> Kernel:
         kernel = start(**{**FAST, **settings})
         kernel.add_core("api", "openai", base_url=base_url, api_key="k", model="m")
