@@ -34,6 +34,7 @@ from agentkernel.api import (
     SyscallTimeout,
     Tool,
     ToolCall,
+    hookimpl,
 )
 from agentkernel.kernel import Ticket
 from agentkernel.kernel.identity import CURRENT
@@ -789,3 +790,34 @@ def test_a_hook_that_stops_the_start_leaves_nothing_running(no_leaks: None) -> N
     with pytest.raises((RuntimeError, PluginFault), match="not today"):
         kernel.start()
     assert kernel.state == "stopped"
+
+
+def test_a_kernel_started_from_many_threads_starts_once() -> None:
+    before = threading.active_count()
+    kernel = Kernel({})
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        assert all(started is kernel for started in threads.map(lambda _: kernel.start(), range(8)))
+        assert [t.name for t in threading.enumerate()].count("agentkernel") == 1
+        list(threads.map(lambda _: kernel.stop(), range(8)))
+    assert kernel.state == "stopped"
+    assert threading.active_count() == before
+
+
+def test_stop_on_the_kernels_own_thread_is_refused_and_changes_nothing() -> None:
+    refused: list[BaseException] = []
+
+    class Stops:
+        @hookimpl
+        def syscall_finished(self) -> None:
+            try:
+                kernel.stop()
+            except RuntimeError as error:
+                refused.append(error)
+
+    with Kernel({}) as kernel:
+        kernel.add_hooks(Stops())
+        kernel.add_core("core", FakeCore("ok"))
+        assert kernel.submit(ask()).result().text == "ok"
+        assert kernel.submit(ask()).result().text == "ok"
+        assert kernel.state == "running"
+    assert "another thread" in str(refused[0])

@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -86,6 +87,7 @@ class Kernel:
         self._pool = CorePool()
         self._factory = PluginFactory(self.registry, self.settings)
         self._state = "new"
+        self._lifecycle = threading.RLock()
         self._pid = os.getpid()
 
     # --- lifecycle
@@ -99,10 +101,14 @@ class Kernel:
             PluginError: a configured plugin cannot be used.
             AgentKernelError: a core cannot start; nothing is left running.
         """
-        if self._state == "running":
-            return self
-        if self._state != "new":
-            raise KernelStopped("start()")
+        with self._lifecycle:
+            if self._state == "new":
+                self._start()
+            elif self._state != "running":
+                raise KernelStopped("start()")
+        return self
+
+    def _start(self) -> None:
         for name in self.settings.kernel.hooks:
             self.registry.load("hooks", name)
         self._factory.load_chosen()
@@ -118,7 +124,6 @@ class Kernel:
             self.stop()
             raise
         after_fork_in_child(self._forked)
-        return self
 
     def _build(self) -> None:
         settings = self.settings.kernel
@@ -162,14 +167,18 @@ class Kernel:
 
     def stop(self) -> None:
         """Stop: what waits or runs completes with KernelStopped, cores are stopped, the thread ends. Idempotent."""
-        if self._state != "running":
-            self._state = "stopped" if self._state == "new" else self._state
-            return
-        if self._thread.is_current:
+        if self._state == "running" and self._thread.is_current:
             raise RuntimeError(
                 "stop() waits for the kernel's thread and was called on it; call it from another thread"
             )
-        self._state = "stopped"
+        with self._lifecycle:
+            if self._state == "running":
+                self._state = "stopped"
+                self._stop()
+            elif self._state == "new":
+                self._state = "stopped"
+
+    def _stop(self) -> None:
         limit_s = self.settings.kernel.stop_timeout_s
         try:
             self._thread.run(self._stop_everything(limit_s), 2 * limit_s + 1.0)
