@@ -238,3 +238,7 @@ class PatchConflict(AdapterError):
             "cannot unwrap: somebody else patched on top of " + ", ".join(attributes) + ". "
             "Remove their patch first, then call unwrap() again; nothing was changed"
         )
+
+
+for _name in __all__:  # tracebacks name the place to import them from
+    globals()[_name].__module__ = __name__
