@@ -29,10 +29,11 @@ _SHORTEST_WAIT_S = 0.001
 class _Queue:
     """The calls that the same cores can answer, and their order."""
 
-    __slots__ = ("cores", "order", "refused", "tickets", "timer", "wake_at")
+    __slots__ = ("by_name", "cores", "order", "refused", "tickets", "timer", "wake_at")
 
     def __init__(self, cores: tuple[PooledCore, ...], order: Order) -> None:
         self.cores = cores
+        self.by_name = {core.name: core for core in cores}
         self.order = order
         self.refused = False  # by placement or admission, which may look at more than these cores
         self.tickets: dict[int, Ticket[Any]] = {}
@@ -236,7 +237,7 @@ class Scheduler:
                 raise RuntimeError(f"the order offered call {waiting.seq}, which does not wait")
             self.waiting -= 1
             if self._acquire(ticket, waiting.call, view, now):
-                core = next(core for core in queue.cores if core.name == view.name)
+                core = queue.by_name[view.name]
                 core.take(now)
                 ticket._admitted = now
                 self._start(ticket, core)

@@ -47,11 +47,10 @@ class Counters:
 
     def count(self, call: LLMCall | ToolCall, outcome: Outcome[Any]) -> None:
         """Add a finished call."""
-        self.agents.add((call.context.tenant, call.context.agent))
-        finished = outcome.timings.finished
-        if (
-            outcome.timings.started is not None
-        ):  # refusals say nothing about how fast the queue drains
+        context, timings = call.context, outcome.timings
+        self.agents.add((context.tenant, context.agent))
+        finished = timings.finished
+        if timings.started is not None:  # refusals say nothing about how fast the queue drains
             if self._last_finish is not None:
                 self._finish_gap_s += 0.05 * (finished - self._last_finish - self._finish_gap_s)
             self._last_finish = finished
@@ -66,11 +65,12 @@ class Counters:
             else:
                 self.tool_calls += 1
             return
-        waited = outcome.timings.waited_s
+        waited = timings.waited_s
         self.llm_calls += 1
         self.waited_s += waited
-        self.longest_wait_s = max(self.longest_wait_s, waited)
-        self.served_s += outcome.timings.total_s - waited
+        if waited > self.longest_wait_s:
+            self.longest_wait_s = waited
+        self.served_s += finished - timings.submitted - waited
         self.input_tokens += outcome.usage.input_tokens
         self.output_tokens += outcome.usage.output_tokens
 
