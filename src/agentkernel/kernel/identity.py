@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
+import msgspec
+
 from agentkernel.api.calls import CallContext
 
 CURRENT: ContextVar[CallContext] = ContextVar("agentkernel_call_context", default=CallContext())  # noqa: B039 - frozen
@@ -12,11 +14,4 @@ CURRENT: ContextVar[CallContext] = ContextVar("agentkernel_call_context", defaul
 
 def context_within(context: CallContext, syscall_id: int) -> CallContext:
     """The context of calls that are made by what a syscall runs."""
-    return CallContext(
-        agent=context.agent,
-        program=context.program,
-        tenant=context.tenant,
-        priority=context.priority,
-        deadline=context.deadline,
-        parent=syscall_id,
-    )
+    return msgspec.structs.replace(context, parent=syscall_id)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal, TypeVar
 
+import msgspec
+
 from agentkernel.api import CallContext, LLMCall, LLMResponse, ToolCall
 from agentkernel.kernel.identity import CURRENT, context_within
 from agentkernel.kernel.ticket import CallerBody
@@ -52,15 +54,7 @@ def program(name: str) -> Iterator[None]:
         return
     kernel = current_kernel()
     opened = kernel.open_program(name, tenant=outer.tenant)
-    inner = CallContext(
-        agent=outer.agent,
-        program=opened.id,
-        tenant=outer.tenant,
-        priority=outer.priority,
-        deadline=outer.deadline,
-        parent=outer.parent,
-    )
-    with calling_as(inner):
+    with calling_as(msgspec.structs.replace(outer, program=opened.id)):
         try:
             yield
         finally:

@@ -1,9 +1,10 @@
-# mypy: ignore-errors
 """What ``ak run`` puts first on PYTHONPATH: wraps a framework just before a program imports it.
 
 Every Python child process of the program loads this file, also one of another version and one that
 has no agentkernel. So it uses no syntax of late, imports nothing, and fails nowhere by itself.
 """
+
+# mypy: ignore-errors
 
 import os
 import sys
