@@ -43,6 +43,7 @@ from agentkernel.api.errors import (
     AccessDenied,
     AdapterError,
     AgentKernelError,
+    ContextWindowExceeded,
     CoreConnectionError,
     CoreProtocolError,
     CoreStatusError,
@@ -51,6 +52,7 @@ from agentkernel.api.errors import (
     InvalidCall,
     InvalidMessages,
     InvalidOutput,
+    InvalidOutputSchema,
     InvalidToolArguments,
     InvalidToolSchema,
     KernelBusy,
@@ -77,10 +79,18 @@ from agentkernel.api.errors import (
     ToolError,
     ToolFailed,
     ToolNotFound,
+    UnsupportedModel,
     UnsupportedTarget,
 )
 from agentkernel.api.hookspecs import GROUPS, hookimpl
-from agentkernel.api.llm_core import CoreCapabilities, Emit, LLMCore
+from agentkernel.api.llm_core import (
+    CoreCapabilities,
+    Emit,
+    LLMCore,
+    PreemptibleCore,
+    SuspendedContext,
+    TimeSlice,
+)
 from agentkernel.api.options import NoOptions, Options
 from agentkernel.api.scheduling import (
     WAIT_FOR_RELEASE,
@@ -92,6 +102,7 @@ from agentkernel.api.scheduling import (
     WaitingCall,
 )
 from agentkernel.api.tools import Tool
+from agentkernel.api.window import Ask, WindowPolicy
 
 __all__ = [
     "GROUPS",
@@ -101,9 +112,11 @@ __all__ = [
     "AdapterError",
     "Admission",
     "AgentKernelError",
+    "Ask",
     "Body",
     "Call",
     "CallContext",
+    "ContextWindowExceeded",
     "CoreCapabilities",
     "CoreConnectionError",
     "CoreProtocolError",
@@ -116,6 +129,7 @@ __all__ = [
     "InvalidCall",
     "InvalidMessages",
     "InvalidOutput",
+    "InvalidOutputSchema",
     "InvalidToolArguments",
     "InvalidToolSchema",
     "KernelBusy",
@@ -143,14 +157,17 @@ __all__ = [
     "PluginNotFound",
     "PluginRejected",
     "PluginSignatureError",
+    "PreemptibleCore",
     "RateLimited",
     "Seam",
     "SettingsError",
     "StreamTruncated",
+    "SuspendedContext",
     "SyscallCancelled",
     "SyscallError",
     "SyscallTimeout",
     "Target",
+    "TimeSlice",
     "Timings",
     "Tool",
     "ToolCall",
@@ -158,8 +175,10 @@ __all__ = [
     "ToolFailed",
     "ToolNotFound",
     "ToolRequest",
+    "UnsupportedModel",
     "UnsupportedTarget",
     "Usage",
     "WaitingCall",
+    "WindowPolicy",
     "hookimpl",
 ]

@@ -68,6 +68,8 @@ class LLMCall(msgspec.Struct, frozen=True, kw_only=True):
         params: further request fields exactly as the provider takes them (``temperature``, ``response_format``, ...).
         stream: whether chunks are wanted as they come.
         core: name of the only core that may answer, or None for any that serves ``model``.
+        prefix: text with which the answer begins already; the core answers with what follows it. The kernel sets it,
+            for cores that can continue a prefix, when it resumes an answer that was cut off.
         context: who asks.
         timeout_s: seconds from submission to outcome; None takes the kernel's default.
         max_retries: how often a failed attempt may be repeated; None takes the kernel's default.
@@ -82,6 +84,7 @@ class LLMCall(msgspec.Struct, frozen=True, kw_only=True):
     params: Mapping[str, Any] = msgspec.field(default_factory=dict)
     stream: bool = False
     core: str | None = None
+    prefix: str = ""
     context: CallContext = DEFAULT_CONTEXT
     timeout_s: float | None = None
     max_retries: int | None = None

@@ -18,7 +18,9 @@ The tree::
     │   ├── InvalidCall               the call is malformed; nothing was executed
     │   │   ├── InvalidMessages
     │   │   ├── InvalidToolSchema
-    │   │   └── InvalidToolArguments
+    │   │   ├── InvalidToolArguments
+    │   │   ├── InvalidOutputSchema   the answer cannot be constrained as asked
+    │   │   └── ContextWindowExceeded prompt and answer do not fit into the model's window
     │   ├── AccessDenied
     │   ├── KernelBusy                the queue is full
     │   ├── SyscallTimeout            (also a TimeoutError)
@@ -30,6 +32,7 @@ The tree::
     │   │   └── ToolFailed            the tool's own code raised
     │   └── LLMCoreError
     │       ├── NoCoreForCall         no core in the pool serves this call
+    │       ├── UnsupportedModel      the core cannot run this model
     │       ├── CoreUnavailable       every core that could serve it is out of order
     │       ├── CoreConnectionError   the endpoint was not reached, or the connection broke
     │       ├── CoreTimeout           the endpoint did not answer in time (also a TimeoutError)
@@ -49,6 +52,7 @@ from collections.abc import Sequence
 from agentkernel.api.syscall_errors import (
     AccessDenied,
     AgentKernelError,
+    ContextWindowExceeded,
     CoreConnectionError,
     CoreProtocolError,
     CoreStatusError,
@@ -57,6 +61,7 @@ from agentkernel.api.syscall_errors import (
     InvalidCall,
     InvalidMessages,
     InvalidOutput,
+    InvalidOutputSchema,
     InvalidToolArguments,
     InvalidToolSchema,
     KernelBusy,
@@ -71,12 +76,14 @@ from agentkernel.api.syscall_errors import (
     ToolError,
     ToolFailed,
     ToolNotFound,
+    UnsupportedModel,
 )
 
 __all__ = [
     "AccessDenied",
     "AdapterError",
     "AgentKernelError",
+    "ContextWindowExceeded",
     "CoreConnectionError",
     "CoreProtocolError",
     "CoreStatusError",
@@ -85,6 +92,7 @@ __all__ = [
     "InvalidCall",
     "InvalidMessages",
     "InvalidOutput",
+    "InvalidOutputSchema",
     "InvalidToolArguments",
     "InvalidToolSchema",
     "KernelBusy",
@@ -111,6 +119,7 @@ __all__ = [
     "ToolError",
     "ToolFailed",
     "ToolNotFound",
+    "UnsupportedModel",
     "UnsupportedTarget",
 ]
 

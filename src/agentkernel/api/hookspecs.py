@@ -17,6 +17,7 @@ from agentkernel.api.llm_core import LLMCore
 from agentkernel.api.options import Options
 from agentkernel.api.scheduling import Admission, Order, Placement
 from agentkernel.api.tools import Tool
+from agentkernel.api.window import WindowPolicy
 
 __all__ = ["GROUPS", "PROJECT", "hookimpl", "hookspec"]
 
@@ -34,6 +35,7 @@ GROUPS = {
     "tool": "register_tools",
     "hooks": None,
     "adapter": "create_adapter",
+    "window": "create_window_policy",
 }
 """Plugin kinds, and the hook that a plugin of the kind must implement. The entry-point group is ``agentkernel.KIND``."""
 
@@ -75,6 +77,11 @@ def create_admission(options: Options) -> Admission:  # type: ignore[empty-body]
 @hookspec
 def register_tools(options: Options) -> Sequence[Tool]:  # type: ignore[empty-body]
     """The tools of this plugin. Called once a kernel, for each plugin that ``kernel.tools`` lists."""
+
+
+@hookspec
+def create_window_policy(options: Options) -> WindowPolicy:  # type: ignore[empty-body]
+    """Create the window policy. Called once a kernel, when ``kernel.window`` names this plugin."""
 
 
 @hookspec

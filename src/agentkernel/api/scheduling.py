@@ -32,12 +32,20 @@ WAIT_FOR_RELEASE = math.inf
 
 
 class WaitingCall(msgspec.Struct, frozen=True, eq=False):
-    """A call in the queue. ``seq`` grows with submission; ``arrived`` is kernel-clock time in seconds."""
+    """A call in the queue.
+
+    Attributes:
+        seq: grows with submission.
+        arrived: kernel-clock time of the submission, in seconds.
+        attempts: how often it has failed and is tried again.
+        slices: how often it was suspended at the end of a time slice.
+    """
 
     seq: int
     call: LLMCall
     arrived: float
     attempts: int = 0
+    slices: int = 0
 
     def __hash__(self) -> int:
         return self.seq
@@ -63,7 +71,7 @@ class Order(ABC):
 
     @abstractmethod
     def push(self, waiting: WaitingCall, now: float) -> None:
-        """Add a call. A call that is retried is pushed again with its first ``seq`` and ``arrived``."""
+        """Add a call. One that is retried or was suspended is pushed again with its first ``seq`` and ``arrived``."""
 
     @abstractmethod
     def pop(self, now: float) -> WaitingCall:
@@ -84,6 +92,13 @@ class Order(ABC):
     @abstractmethod
     def __len__(self) -> int:
         """How many calls wait."""
+
+    def time_slice(self, waiting: WaitingCall, now: float) -> int | None:
+        """Tokens after which the call, which starts now, gives way to others that wait; None lets it run to its end.
+
+        It counts on cores that can suspend, and only while others wait. Such a call is pushed again.
+        """
+        return None
 
     def finished(self, call: LLMCall, usage: Usage, service_s: float, now: float) -> None:
         """A call ended after ``service_s`` seconds on a core. Called for every queue's calls, not only this one's."""

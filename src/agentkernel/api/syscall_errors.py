@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 __all__ = [
     "AccessDenied",
     "AgentKernelError",
+    "ContextWindowExceeded",
     "CoreConnectionError",
     "CoreProtocolError",
     "CoreStatusError",
@@ -15,6 +16,7 @@ __all__ = [
     "InvalidCall",
     "InvalidMessages",
     "InvalidOutput",
+    "InvalidOutputSchema",
     "InvalidToolArguments",
     "InvalidToolSchema",
     "KernelBusy",
@@ -29,6 +31,7 @@ __all__ = [
     "ToolError",
     "ToolFailed",
     "ToolNotFound",
+    "UnsupportedModel",
 ]
 
 
@@ -61,6 +64,47 @@ class InvalidMessages(InvalidCall, TypeError):
             f"{where}: expected {expected}, found {type(found).__name__} {shown}. "
             "Messages are a list such as [{'role': 'user', 'content': 'hello'}]"
         )
+
+
+class ContextWindowExceeded(InvalidCall):
+    """Prompt and answer do not fit into the model's context window. Nothing was executed, nothing was cut.
+
+    Attributes:
+        prompt_tokens: tokens of the prompt, None where the core does not say.
+        max_tokens: tokens that the answer may have, None where the core does not say.
+        window_tokens: what the model takes together, None where the core does not say.
+    """
+
+    def __init__(
+        self,
+        *,
+        prompt_tokens: int | None,
+        max_tokens: int | None,
+        window_tokens: int | None,
+        message: str | None = None,
+    ) -> None:
+        self.prompt_tokens, self.max_tokens = prompt_tokens, max_tokens
+        self.window_tokens = window_tokens
+        super().__init__(
+            (
+                message
+                or f"the prompt has {prompt_tokens} tokens and the answer may have {max_tokens}, "
+                f"but the model's context window is {window_tokens} tokens"
+            )
+            + ". Shorten the conversation, lower max_tokens, or let a plugin do it: kernel.window = 'trim'"
+        )
+
+
+class InvalidOutputSchema(InvalidCall, ValueError):
+    """The answer cannot be constrained as asked: nothing was generated.
+
+    ``where`` is the JSON pointer of the offending part of the schema.
+    """
+
+    def __init__(self, problem: str, *, where: str = "") -> None:
+        self.problem, self.where = problem, where
+        place = f"at {where}: " if where else ""
+        super().__init__(f"the output schema cannot be used: {place}{problem}")
 
 
 class InvalidToolSchema(InvalidCall, ValueError):
@@ -178,6 +222,10 @@ class NoCoreForCall(LLMCoreError):
             f"no LLM core serves {asked}. Cores in the pool: {have}. "
             "Add one under [cores.NAME] in agentkernel.toml, or with kernel.add_core(...)"
         )
+
+
+class UnsupportedModel(LLMCoreError):
+    """The core cannot run this model; the text says why and what to do."""
 
 
 class CoreUnavailable(LLMCoreError):
