@@ -114,8 +114,8 @@ class SuspendedContext(ABC):
     async def save(self, folder: Path) -> int:
         """Write to ``folder`` what is not there yet; returns the bytes written.
 
-        A crash at any moment leaves a folder from which the core can load this state or an earlier one. The
-        generation may run again while this still writes; what is written is the state at the time of the call.
+        A crash at any moment leaves a folder from which the core can load this state or an earlier one. What is
+        written is the state in which the generation was suspended, even when it runs again meanwhile.
 
         Raises:
             OSError: the folder cannot be written. The context is as good as before.

@@ -19,17 +19,20 @@ from agentkernel.api.errors import (
     SyscallTimeout,
 )
 from agentkernel.api.hookspecs import hookimpl
+from agentkernel.kernel.contexts import ContextManager
 from agentkernel.kernel.deadlines import Deadlines
 from agentkernel.kernel.loop_thread import mailbox_of
 from agentkernel.kernel.pool import PooledCore, plugin_fault
 from agentkernel.kernel.registry import PluginRegistry
 from agentkernel.kernel.retry import RetryPolicy
+from agentkernel.kernel.runs import Runs, resumes_from_text
 from agentkernel.kernel.scheduler import Scheduler
 from agentkernel.kernel.settings import KernelSettings
 from agentkernel.kernel.stages import Stages
 from agentkernel.kernel.stats import Counters
 from agentkernel.kernel.ticket import BodyRaised, CallerBody, Ticket
 from agentkernel.kernel.tools import RegisteredTool, ToolManager
+from agentkernel.kernel.windows import WindowKeeper
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +51,13 @@ class Dispatcher:
         registry: PluginRegistry,
         tools: ToolManager,
         retry: RetryPolicy,
+        contexts: ContextManager,
+        windows: WindowKeeper,
         clock: Callable[[], float],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._settings, self._registry, self._tools, self._retry = settings, registry, tools, retry
+        self._runs = Runs(contexts, windows, loop, self.suspend)
         self._clock, self._loop = clock, loop
         self._stages = Stages()
         self._deadlines = Deadlines(loop, clock, self._time_out)
@@ -118,16 +124,19 @@ class Dispatcher:
     # --- LLM calls
 
     def start_llm(self, ticket: Ticket[Any], core: PooledCore) -> None:
-        """The scheduler gives ``ticket`` a slot of ``core``."""
+        """The scheduler gives ``ticket`` a slot of ``core``, for the first time or again."""
         now = ticket._admitted
         if ticket._started is None:
             ticket._started = now
         elif ticket._left_core_at is not None and now is not None:
             ticket._suspended_s += now - ticket._left_core_at
         ticket._left_core_at = None
+        self._cores[ticket.id] = core
+        if ticket._turn is not None and ticket._turn.resumed is not None:
+            self._runs.resume(ticket)
+            return
         ticket._attempts += 1
         ticket._core = core
-        self._cores[ticket.id] = core
         ticket._task = self._loop.create_task(self._run_llm(ticket, core))
 
     async def _run_llm(self, ticket: Ticket[Any], core: PooledCore) -> None:
@@ -149,14 +158,27 @@ class Dispatcher:
         self._leave_core(ticket, core, value, error)
 
     async def _execute_llm(self, ticket: Ticket[Any], core: PooledCore) -> LLMResponse:
-        call = ticket.call
-        assert isinstance(call, LLMCall)
         try:
-            return _checked(await core.core.execute(call, ticket._emit if call.stream else None))
+            return _checked(await self._runs.answer(ticket, core))
         except BaseException as raised:
             if _is_typed(ticket, raised):
                 raise
             raise plugin_fault(core.label, "answering", raised) from raised
+
+    def suspend(self, ticket: Ticket[Any], core: PooledCore) -> None:
+        """Give the slot to others; the ticket waits for its next turn.
+
+        Raises:
+            AgentKernelError: it cannot wait, since the core is out of order.
+        """
+        ticket._preemptions += 1
+        ticket._left_core_at = self._clock()
+        if self._cores.pop(ticket.id, None) is not None:
+            self.scheduler.give_back(ticket, core)
+        try:
+            self.scheduler.enqueue(ticket)
+        finally:
+            self.scheduler.pump()
 
     def _leave_core(
         self,
@@ -182,7 +204,9 @@ class Dispatcher:
         self.scheduler.pump()
 
     def _retry_later(self, ticket: Ticket[Any], error: Exception) -> bool:
-        if ticket._first_token is not None or self._refuse is not None:
+        if self._refuse is not None or not (
+            ticket._first_token is None or resumes_from_text(ticket)
+        ):
             return False  # what was streamed cannot be taken back
         call, now = ticket.call, self._clock()
         assert isinstance(call, LLMCall)

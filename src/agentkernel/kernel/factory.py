@@ -8,6 +8,7 @@ from agentkernel.api.llm_core import LLMCore
 from agentkernel.api.options import Options
 from agentkernel.api.scheduling import Admission, Order, Placement
 from agentkernel.api.tools import Tool
+from agentkernel.api.window import WindowPolicy
 from agentkernel.kernel.registry import PluginRegistry
 from agentkernel.kernel.settings import KernelSettings, Settings
 
@@ -40,18 +41,20 @@ class PluginFactory:
         assert isinstance(core, LLMCore)
         return core
 
-    def load_chosen(self) -> None:
-        """Load the scheduling plugins that the user chose, so that a wrong name shows at once.
+    def check_chosen(self) -> None:
+        """Load the scheduling and window plugins that the user chose, and bind their options: errors show at once.
 
         The default ones are loaded at the first LLM call: a kernel without plugins starts.
         """
         chosen, default = self._settings.kernel, KernelSettings()
         if chosen.order != default.order:
-            self._registry.load("order", chosen.order)
+            self._options("order", chosen.order)
         if chosen.placement != default.placement:
-            self._registry.load("placement", chosen.placement)
+            self._options("placement", chosen.placement)
         for name in set(chosen.admission) - set(default.admission):
-            self._registry.load("admission", name)
+            self._options("admission", name)
+        if chosen.window is not None:
+            self._options("window", chosen.window)
 
     def order(self) -> Order:
         """The configured order, for one queue."""
@@ -70,6 +73,15 @@ class PluginFactory:
         created = [self._create("admission", name) for name in self._settings.kernel.admission]
         return tuple(admission for admission in created if isinstance(admission, Admission))
 
+    def window(self) -> WindowPolicy | None:
+        """The configured window policy, if any."""
+        name = self._settings.kernel.window
+        if name is None:
+            return None
+        policy = self._create("window", name)
+        assert isinstance(policy, WindowPolicy)
+        return policy
+
     def tools(self) -> list[Tool]:
         """The tools of the configured tool plugins."""
         tools: list[Tool] = []
@@ -80,5 +92,7 @@ class PluginFactory:
         return tools
 
     def _create(self, kind: str, name: str) -> object:
-        options_type = self._registry.options_type(kind, name)
-        return self._registry.create(kind, name, self._settings.bind(options_type, kind, name))
+        return self._registry.create(kind, name, self._options(kind, name))
+
+    def _options(self, kind: str, name: str) -> Options:
+        return self._settings.bind(self._registry.options_type(kind, name), kind, name)

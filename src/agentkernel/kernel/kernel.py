@@ -17,6 +17,7 @@ from agentkernel.api.errors import AgentKernelError, KernelForked, KernelNotStar
 from agentkernel.api.llm_core import LLMCore
 from agentkernel.api.tools import Tool
 from agentkernel.kernel.checks import check_messages
+from agentkernel.kernel.contexts import ContextManager
 from agentkernel.kernel.cores import CoreManager
 from agentkernel.kernel.dispatch import Dispatcher
 from agentkernel.kernel.factory import PluginFactory
@@ -31,6 +32,7 @@ from agentkernel.kernel.settings import Settings, load_settings
 from agentkernel.kernel.stats import KernelStats
 from agentkernel.kernel.ticket import Ticket
 from agentkernel.kernel.tools import ToolManager
+from agentkernel.kernel.windows import WindowKeeper
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ class Kernel:
     Args:
         config: a TOML file, or a mapping of the same shape; None looks for ``agentkernel.toml``.
         cores: ``[cores.NAME]`` tables, by name.
+        context: the table ``[context]``.
         plugins: plugin objects of this process, by ``(kind, name)``; they count as installed.
         clock: monotonic seconds.
         rng: jitter of retries.
@@ -65,6 +68,7 @@ class Kernel:
         config: Mapping[str, object] | str | Path | None = None,
         *,
         cores: Mapping[str, Mapping[str, object]] | None = None,
+        context: Mapping[str, object] | None = None,
         plugins: Mapping[tuple[str, str], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
@@ -75,6 +79,8 @@ class Kernel:
             overrides["kernel"] = settings
         if cores:
             overrides["cores"] = cores
+        if context:
+            overrides["context"] = context
         self.settings: Settings = load_settings(config, overrides=overrides)
         self.registry = PluginRegistry(
             allow=self.settings.allow, block=self.settings.block, extra=plugins or {}
@@ -111,7 +117,7 @@ class Kernel:
     def _start(self) -> None:
         for name in self.settings.kernel.hooks:
             self.registry.load("hooks", name)
-        self._factory.load_chosen()
+        self._factory.check_chosen()
         for tool in self._factory.tools():
             self._tools.register(tool)
         cores = self._factory.configured_cores()
@@ -128,6 +134,7 @@ class Kernel:
     def _build(self) -> None:
         settings = self.settings.kernel
         self._thread = LoopThread("agentkernel")
+        self._contexts = ContextManager(self.settings.context)
         self._dispatcher = dispatcher = Dispatcher(
             settings=settings,
             registry=self.registry,
@@ -139,6 +146,8 @@ class Kernel:
                 budget=RetryBudget(settings.retry_budget),
                 rng=self._rng,
             ),
+            contexts=self._contexts,
+            windows=WindowKeeper(self._factory.window),
             clock=self.clock,
             loop=self._thread.loop,
         )
@@ -161,6 +170,7 @@ class Kernel:
         )
 
     async def _begin(self, cores: Mapping[str, LLMCore]) -> None:
+        await self._contexts.open()
         await self._cores.start_all(cores)
         self._dispatcher.refresh_hooks()
         self.registry.hook.kernel_started()
@@ -195,6 +205,7 @@ class Kernel:
         except BaseException:
             logger.exception("a kernel_stopping hook raised; the kernel stops all the same")
         await self._dispatcher.stop(limit_s)
+        await self._contexts.close()
         await self._cores.stop_all(limit_s)
 
     def _forked(self) -> None:
@@ -336,6 +347,7 @@ class Kernel:
             failed=counters.failed,
             cancelled=counters.cancelled,
             retries=counters.retries,
+            preemptions=counters.preemptions,
             input_tokens=counters.input_tokens,
             output_tokens=counters.output_tokens,
             waited_s=counters.waited_s,

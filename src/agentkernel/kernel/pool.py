@@ -18,6 +18,7 @@ from agentkernel.api.errors import (
 from agentkernel.api.llm_core import CoreCapabilities, LLMCore
 from agentkernel.api.scheduling import CoreView
 from agentkernel.kernel.retry import RETRY_AFTER_LIMIT_S
+from agentkernel.kernel.turns import Turn
 
 
 class Breaker:
@@ -91,7 +92,9 @@ class PooledCore:
     """An LLM core and what the kernel knows about it."""
 
     __slots__ = (
+        "_contenders",
         "_drained",
+        "_turns",
         "_view",
         "breaker",
         "capabilities",
@@ -104,6 +107,7 @@ class PooledCore:
         "leaving",
         "name",
         "served",
+        "suspended",
     )
 
     def __init__(
@@ -115,6 +119,7 @@ class PooledCore:
         self.capabilities = capabilities
         self.breaker = breaker
         self.in_flight = 0
+        self.suspended = 0
         self.cool_until = 0.0
         self.last_limit: RateLimited | None = None
         self.leaving = False
@@ -122,6 +127,13 @@ class PooledCore:
         self.failures = 0
         self._view: CoreView | None = None
         self._drained: asyncio.Event | None = None
+        self._contenders = 0
+        self._turns: dict[int, Turn] = {}
+
+    @property
+    def can_suspend(self) -> bool:
+        """Whether calls can leave it before their end."""
+        return self.capabilities.can_snapshot or self.capabilities.can_continue_prefix
 
     @property
     def view(self) -> CoreView:
@@ -138,7 +150,6 @@ class PooledCore:
             (slots is None or self.in_flight < slots)
             and now >= self.cool_until
             and self.breaker.allows(now)
-            and not self.leaving
         )
 
     def reopens_at(self, now: float) -> float | None:
@@ -156,14 +167,45 @@ class PooledCore:
         """Its slot is free again."""
         self.in_flight -= 1
         self._view = None
-        if self._drained is not None and not self.in_flight:
+        if self._drained is not None and not self.in_flight and not self.suspended:
+            self._drained.set()
+
+    def suspend(self) -> None:
+        """A call that it began waits for its next turn; the core must stay for it."""
+        self.suspended += 1
+
+    def resume(self) -> None:
+        """Such a call has its turn, or ended."""
+        self.suspended -= 1
+        if self._drained is not None and not self.in_flight and not self.suspended:
             self._drained.set()
 
     async def drained(self) -> None:
-        """Wait until no call runs on it."""
-        if self.in_flight:
+        """Wait until no call runs on it, or is suspended and will."""
+        if self.in_flight or self.suspended:
             self._drained = asyncio.Event()
             await self._drained.wait()
+
+    @property
+    def contended(self) -> bool:
+        """Whether calls wait that this core could answer."""
+        return self._contenders > 0
+
+    def contend(self, change: int) -> None:
+        """So many more queues (fewer, when negative) have calls that wait for it: its turns get or lose their end."""
+        before, self._contenders = self.contended, self._contenders + change
+        if self.contended is not before:
+            for turn in self._turns.values():
+                turn.limit(self.contended)
+
+    def begin_turn(self, call_id: int, turn: Turn, slice_tokens: int | None) -> None:
+        """A call that can be suspended starts."""
+        self._turns[call_id] = turn
+        turn.start(slice_tokens, self.contended)
+
+    def end_turn(self, call_id: int) -> None:
+        """A call left, suspended or not."""
+        self._turns.pop(call_id, None)
 
     def judge(self, error: Exception | None, now: float) -> None:
         """What the end of a call says about the core's health."""

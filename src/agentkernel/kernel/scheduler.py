@@ -18,27 +18,15 @@ from agentkernel.kernel.pool import (
     all_out_of_order,
     plugin_fault,
 )
+from agentkernel.kernel.queue import CallQueue, QueueKey, overrides
 from agentkernel.kernel.ticket import Ticket
+from agentkernel.kernel.turns import Turn
 
 logger = logging.getLogger(__name__)
 
+_NO_USAGE = Usage()
 _SHORTEST_WAIT_S = 0.001
 """An admission that names a time in the past is asked again so much later, not in a busy loop."""
-
-
-class _Queue:
-    """The calls that the same cores can answer, and their order."""
-
-    __slots__ = ("by_name", "cores", "order", "refused", "tickets", "timer", "wake_at")
-
-    def __init__(self, cores: tuple[PooledCore, ...], order: Order) -> None:
-        self.cores = cores
-        self.by_name = {core.name: core for core in cores}
-        self.order = order
-        self.refused = False  # by placement or admission, which may look at more than these cores
-        self.tickets: dict[int, Ticket[Any]] = {}
-        self.timer: asyncio.TimerHandle | None = None
-        self.wake_at = math.inf
 
 
 class Scheduler:
@@ -74,14 +62,14 @@ class Scheduler:
         self._start, self._fail = start, fail
         self._placement: Placement | None = None
         self._admissions: tuple[Admission, ...] = ()
-        self._queues: dict[tuple[str, ...], _Queue] = {}
-        self._routes: dict[tuple[str | None, str | None], _Queue] = {}
-        self._dirty: dict[_Queue, None] = {}
+        self._queues: dict[QueueKey, CallQueue] = {}
+        self._routes: dict[tuple[str | None, str | None], CallQueue] = {}
+        self._dirty: dict[CallQueue, None] = {}
         self._observers: list[Any] = []
         self.waiting = 0
 
     def enqueue(self, ticket: Ticket[Any]) -> None:
-        """Let a call wait for its turn.
+        """Let a call wait for its turn; one that was suspended waits for the core that has its context.
 
         Raises:
             NoCoreForCall: no core serves it.
@@ -91,16 +79,19 @@ class Scheduler:
         """
         now, call = self._clock(), ticket.call
         assert isinstance(call, LLMCall)
-        queue = self._queue_for(call)
+        suspended = ticket._turn is not None and ticket._turn.resumed is not None
+        queue = self._queue_of(ticket._core) if suspended else self._queue_for(call)
         unavailable: LLMCoreError | None = all_out_of_order(queue.cores, now)
         if unavailable is None and call.max_retries == 0:
             unavailable = all_cooling(queue.cores, now)
         if unavailable is not None:
             raise unavailable
         waiting = ticket._waiting
-        if waiting is None or waiting.attempts != ticket._attempts:
-            waiting = WaitingCall(ticket.id, call, ticket._submitted, ticket._attempts)
-            ticket._waiting = waiting
+        if waiting is None or ticket._attempts:
+            failed = ticket._attempts - suspended
+            waiting = ticket._waiting = WaitingCall(
+                ticket.id, call, ticket._submitted, failed, ticket._preemptions
+            )
         queue.order.push(waiting, now)
         queue.tickets[ticket.id] = ticket
         self.waiting += 1
@@ -123,22 +114,13 @@ class Scheduler:
     def release(
         self, ticket: Ticket[Any], core: PooledCore, usage: Usage, error: Exception | None
     ) -> None:
-        """A call left its core, for whatever reason."""
-        now = self._clock()
-        assert ticket._waiting is not None
-        call = ticket._waiting.call
-        core.give_back()
-        for admission in self._admissions:
-            try:
-                admission.release(call, core.name, usage, error, now)
-            except BaseException:
-                logger.exception(
-                    "an admission raised when %s left %s; the outcome stands",
-                    call.label,
-                    core.label,
-                )
+        """A call left its core for good, or until it is tried again."""
+        now, call = self._clock(), ticket.call
+        assert isinstance(call, LLMCall)
+        self.give_back(ticket, core, usage, error)
         if self._observers:
-            service_s = now - (ticket._started if ticket._started is not None else now)
+            started = now if ticket._started is None else ticket._started
+            service_s = now - started - ticket._suspended_s
             for observer in self._observers:
                 try:
                     if isinstance(observer, Order):
@@ -149,6 +131,28 @@ class Scheduler:
                     logger.exception(
                         "a scheduling plugin raised when %s ended; the outcome stands", call.label
                     )
+
+    def give_back(
+        self,
+        ticket: Ticket[Any],
+        core: PooledCore,
+        usage: Usage = _NO_USAGE,
+        error: Exception | None = None,
+    ) -> None:
+        """The slot of a call is free; it was suspended or ended."""
+        now, call = self._clock(), ticket.call
+        assert isinstance(call, LLMCall)
+        core.end_turn(ticket.id)
+        core.give_back()
+        for admission in self._admissions:
+            try:
+                admission.release(call, core.name, usage, error, now)
+            except BaseException:
+                logger.exception(
+                    "an admission raised when %s left %s; the outcome stands",
+                    call.label,
+                    core.label,
+                )
         for queue in self._queues.values():
             if queue.tickets and (queue.refused or core in queue.cores):
                 self._dirty[queue] = None
@@ -173,12 +177,11 @@ class Scheduler:
         """A core joined or left: calls that wait are routed again."""
         stranded = [ticket for queue in self._queues.values() for ticket in queue.tickets.values()]
         for queue in self._queues.values():
-            if queue.timer is not None:
-                queue.timer.cancel()
+            queue.close()
         self._queues.clear()
         self._routes.clear()
         self._dirty.clear()
-        self._observers = [self._placement] if _overrides(self._placement, Placement) else []
+        self._observers = [self._placement] if overrides(self._placement, Placement) else []
         self.waiting = 0
         for ticket in sorted(stranded, key=lambda ticket: ticket.id):
             try:
@@ -193,8 +196,7 @@ class Scheduler:
         """Empty every queue and return what waited."""
         dropped = [ticket for queue in self._queues.values() for ticket in queue.tickets.values()]
         for queue in self._queues.values():
-            if queue.timer is not None:
-                queue.timer.cancel()
+            queue.close()
         self._queues.clear()
         self._routes.clear()
         self._dirty.clear()
@@ -208,10 +210,11 @@ class Scheduler:
             del self._dirty[queue]
             try:
                 self._pump(queue)
+                queue.contend(bool(queue.tickets))
             except BaseException as error:  # noqa: BLE001 - a plugin, whatever it raises
                 self._break_up(queue, error)
 
-    def _pump(self, queue: _Queue) -> None:
+    def _pump(self, queue: CallQueue) -> None:
         now = self._clock()
         order, placement = queue.order, self._placement
         assert placement is not None
@@ -237,15 +240,34 @@ class Scheduler:
                 raise RuntimeError(f"the order offered call {waiting.seq}, which does not wait")
             self.waiting -= 1
             if self._acquire(ticket, waiting.call, view, now):
-                core = queue.by_name[view.name]
-                core.take(now)
-                ticket._admitted = now
-                self._start(ticket, core)
+                self._begin(queue, waiting, ticket, queue.by_name[view.name], now)
         if queue.tickets:
             raise RuntimeError(f"the order lost {len(queue.tickets)} calls")
 
+    def _begin(
+        self,
+        queue: CallQueue,
+        waiting: WaitingCall,
+        ticket: Ticket[Any],
+        core: PooledCore,
+        now: float,
+    ) -> None:
+        core.take(now)
+        ticket._admitted = now
+        if core.can_suspend:
+            if ticket._turn is None:
+                ticket._turn = Turn()
+            core.begin_turn(ticket.id, ticket._turn, queue.order.time_slice(waiting, now))
+        self._served_last(queue)
+        self._start(ticket, core)
+
+    def _served_last(self, queue: CallQueue) -> None:
+        """When a slot gets free, the queue that has waited longest is asked first: queues that share a core alternate."""
+        if len(self._queues) > 1:
+            self._queues[queue.key] = self._queues.pop(queue.key)
+
     def _choose(
-        self, queue: _Queue, candidates: Sequence[WaitingCall], views: list[CoreView], now: float
+        self, queue: CallQueue, candidates: Sequence[WaitingCall], views: list[CoreView], now: float
     ) -> tuple[WaitingCall, CoreView] | None:
         """What placement chooses and every admission agrees to; a refusal excludes the core and asks placement again."""
         assert self._placement is not None
@@ -288,7 +310,7 @@ class Scheduler:
             return False
         return True
 
-    def _await_room(self, queue: _Queue, now: float) -> None:
+    def _await_room(self, queue: CallQueue, now: float) -> None:
         unavailable = all_out_of_order(queue.cores, now)
         if unavailable is not None:
             for ticket in list(queue.tickets.values()):
@@ -299,7 +321,7 @@ class Scheduler:
         if times:
             self._wake_at(queue, min(times), now)
 
-    def _wake_at(self, queue: _Queue, at: float, now: float) -> None:
+    def _wake_at(self, queue: CallQueue, at: float, now: float) -> None:
         if at == math.inf or (queue.timer is not None and queue.wake_at <= at):
             return
         if queue.timer is not None:
@@ -307,15 +329,14 @@ class Scheduler:
         queue.wake_at = at
         queue.timer = self._loop.call_later(max(_SHORTEST_WAIT_S, at - now), self._woken, queue)
 
-    def _woken(self, queue: _Queue) -> None:
+    def _woken(self, queue: CallQueue) -> None:
         queue.timer, queue.wake_at = None, math.inf
         self._dirty[queue] = None
         self.pump()
 
-    def _break_up(self, queue: _Queue, raised: BaseException) -> None:
+    def _break_up(self, queue: CallQueue, raised: BaseException) -> None:
         """A plugin raised or answered nonsense: what its order knows cannot be trusted. The next call gets a new queue."""
-        if queue.timer is not None:
-            queue.timer.cancel()
+        queue.close()
         self._queues = {key: other for key, other in self._queues.items() if other is not queue}
         self._routes = {key: other for key, other in self._routes.items() if other is not queue}
         self._observers = [observer for observer in self._observers if observer is not queue.order]
@@ -328,7 +349,7 @@ class Scheduler:
                 ticket, plugin_fault("a scheduling plugin", "choosing the next call", raised)
             )
 
-    def _queue_for(self, call: LLMCall) -> _Queue:
+    def _queue_for(self, call: LLMCall) -> CallQueue:
         queue = self._routes.get((call.core, call.model))
         if queue is not None:
             return queue
@@ -336,18 +357,22 @@ class Scheduler:
         if self._placement is None:
             placement, admissions = self._new_placement(), tuple(self._new_admissions())
             self._placement, self._admissions = placement, admissions
-            if _overrides(placement, Placement):
+            if overrides(placement, Placement):
                 self._observers.append(placement)
-        key = tuple(core.name for core in cores)
-        queue = self._queues.get(key)
-        if queue is None:
-            queue = self._queues[key] = _Queue(cores, self._new_order())
-            if _overrides(queue.order, Order):
-                self._observers.append(queue.order)
-        self._routes[(call.core, call.model)] = queue
+        queue = self._routes[(call.core, call.model)] = self._queue(
+            tuple(core.name for core in cores), cores
+        )
         return queue
 
+    def _queue_of(self, core: PooledCore | None) -> CallQueue:
+        """The queue of calls that only this core can resume, even one that takes no others any more."""
+        assert core is not None
+        return self._queue((core.name, id(core)) if core.leaving else (core.name,), (core,))
 
-def _overrides(plugin: object, base: type[Order | Placement]) -> bool:
-    """Whether a plugin wants to hear of finished calls; those that do not are not called."""
-    return plugin is not None and type(plugin).finished is not base.finished  # type: ignore[attr-defined]
+    def _queue(self, key: QueueKey, cores: tuple[PooledCore, ...]) -> CallQueue:
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = CallQueue(key, cores, self._new_order())
+            if overrides(queue.order, Order):
+                self._observers.append(queue.order)
+        return queue

@@ -16,6 +16,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
+from agentkernel.api.errors import SettingsError
 from agentkernel.api.options import Options
 from agentkernel.kernel.settings_binding import (
     KeyPath,
@@ -30,12 +31,19 @@ from agentkernel.kernel.settings_sources import (
     file_layers,
 )
 
-__all__ = ["CoreSettings", "KernelSettings", "SettingEntry", "Settings", "load_settings"]
+__all__ = [
+    "ContextSettings",
+    "CoreSettings",
+    "KernelSettings",
+    "SettingEntry",
+    "Settings",
+    "load_settings",
+]
 
 O = TypeVar("O", bound=Options)  # noqa: E741
 
-_OPTION_TABLES = ("order", "placement", "admission", "tool")
-_TABLES = ("kernel", "cores", "plugins", *_OPTION_TABLES)
+_OPTION_TABLES = ("order", "placement", "admission", "tool", "window")
+_TABLES = ("kernel", "context", "cores", "plugins", *_OPTION_TABLES)
 
 _Name = Annotated[str, msgspec.Meta(min_length=1)]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -53,6 +61,8 @@ class KernelSettings(msgspec.Struct, frozen=True, kw_only=True):
         admission: names of the admission plugins; a call starts when all of them agree.
         tools: names of the tool plugins whose tools are registered at the start.
         hooks: names of the syscall-hook plugins to load.
+        window: name of the window policy, which makes calls fit that are too long for their model;
+            None lets them fail.
         max_waiting: LLM calls that may wait at once, and tool calls that may be there at once; one
             more is refused with ``KernelBusy``.
         llm_timeout_s: seconds from submission to outcome of an LLM call that sets no limit.
@@ -74,6 +84,7 @@ class KernelSettings(msgspec.Struct, frozen=True, kw_only=True):
     admission: tuple[_Name, ...] = ("slots",)
     tools: tuple[_Name, ...] = ()
     hooks: tuple[_Name, ...] = ()
+    window: _Name | None = None
     max_waiting: _Count = 20_000
     llm_timeout_s: _Seconds = 600.0
     tool_timeout_s: _Seconds | None = None
@@ -85,6 +96,25 @@ class KernelSettings(msgspec.Struct, frozen=True, kw_only=True):
     breaker_open_s: _SecondsOrZero = 5.0
     tool_workers: _Count = 64
     stop_timeout_s: _SecondsOrZero = 5.0
+
+
+class ContextSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The table ``[context]``: suspended generations of local models.
+
+    Attributes:
+        ram_budget_mb: MiB that suspended generations may hold together; those beyond it are moved to
+            disk.
+        directory: where they are kept on disk, and found again by a process that asks the same after
+            a crash or restart; None uses a temporary directory, and nothing survives.
+        checkpoint_tokens: save every generation after so many tokens, so that no more than those are
+            computed again after a crash; None saves only what is moved to disk. Needs ``directory``.
+        keep_days: what ended processes have left is removed after so many days.
+    """
+
+    ram_budget_mb: _CountOrZero = 1024
+    directory: _Name | None = None
+    checkpoint_tokens: _Count | None = None
+    keep_days: _Seconds = 7.0
 
 
 class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +153,7 @@ class Settings:
 
     Attributes:
         kernel: the table ``[kernel]``.
+        context: the table ``[context]``.
         cores: core name to its plugin, in the order of configuration.
         allow: patterns of the plugins that may be used; empty means all.
         block: patterns of the plugins that may not.
@@ -135,6 +166,10 @@ class Settings:
             if key not in _TABLES:
                 raise unknown_key((key,), _TABLES, merged.locate)
         self.kernel = bind_table(KernelSettings, merged.table("kernel"), ("kernel",), merged.locate)
+        self.context = bind_table(
+            ContextSettings, merged.table("context"), ("context",), merged.locate
+        )
+        self._check_checkpoints()
         lists = bind_table(_PluginLists, merged.table("plugins"), ("plugins",), merged.locate)
         self.allow, self.block = lists.allow, lists.block
         cores = {name: self._core(name) for name in merged.table("cores")}
@@ -177,6 +212,7 @@ class Settings:
         """
         validated = {
             "kernel": msgspec.structs.asdict(self.kernel),
+            "context": msgspec.structs.asdict(self.context),
             "plugins": {"allow": self.allow, "block": self.block},
         }
         values = dict(_leaves(self._merged.values)) | dict(_leaves(validated))
@@ -184,6 +220,16 @@ class Settings:
             SettingEntry(".".join(path), displayed(values[path], path), self._source(path))
             for path in sorted(values)
         ]
+
+    def _check_checkpoints(self) -> None:
+        if self.context.checkpoint_tokens is not None and self.context.directory is None:
+            raise SettingsError(
+                key="context.checkpoint_tokens",
+                found=self.context.checkpoint_tokens,
+                expected="a context.directory to save to",
+                source=self._merged.locate(("context", "checkpoint_tokens")),
+                cure="set context.directory, or leave checkpoint_tokens out",
+            )
 
     def _core(self, name: str) -> CoreSettings:
         path = ("cores", name)

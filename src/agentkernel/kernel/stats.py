@@ -22,6 +22,7 @@ class KernelStats(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     cancelled: int
     retries: int
+    preemptions: int
     input_tokens: int
     output_tokens: int
     waited_s: float
@@ -38,7 +39,7 @@ class Counters:
 
     def __init__(self) -> None:
         self.llm_calls = self.tool_calls = self.code_calls = 0
-        self.failed = self.cancelled = self.retries = 0
+        self.failed = self.cancelled = self.retries = self.preemptions = 0
         self.input_tokens = self.output_tokens = 0
         self.waited_s = self.longest_wait_s = self.served_s = 0.0
         self.agents: set[tuple[str, str]] = set()
@@ -67,6 +68,7 @@ class Counters:
             return
         waited = timings.waited_s
         self.llm_calls += 1
+        self.preemptions += outcome.preemptions
         self.waited_s += waited
         if waited > self.longest_wait_s:
             self.longest_wait_s = waited

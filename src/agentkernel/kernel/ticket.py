@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agentkernel.api.scheduling import WaitingCall
     from agentkernel.kernel.deadlines import Line
     from agentkernel.kernel.pool import PooledCore
+    from agentkernel.kernel.turns import Turn
 
 T = TypeVar("T")
 
@@ -42,11 +43,13 @@ class Ticket(Wakeable, Generic[T]):
         "_left_core_at",
         "_line",
         "_outcome",
+        "_preemptions",
         "_retry_timer",
         "_started",
         "_submitted",
         "_suspended_s",
         "_task",
+        "_turn",
         "_waiting",
         "call",
         "id",
@@ -71,6 +74,7 @@ class Ticket(Wakeable, Generic[T]):
         self._left_core_at: float | None = None
         self._suspended_s = 0.0
         self._attempts = 0
+        self._preemptions = 0
         self._chunks: deque[LLMChunk] = deque()
         self._core: PooledCore | None = None
         self._ending: Exception | None = None
@@ -79,6 +83,7 @@ class Ticket(Wakeable, Generic[T]):
         self._task: asyncio.Task[None] | None = None
         self._deadline: float | None = None
         self._line: Line | None = None
+        self._turn: Turn | None = None
         self._waiting: WaitingCall | None = None
 
     def __repr__(self) -> str:
@@ -91,9 +96,11 @@ class Ticket(Wakeable, Generic[T]):
 
     @property
     def phase(self) -> str:
-        """What the call is doing: ``waiting``, ``running``, ``waiting to retry`` or ``done``."""
+        """What the call is doing: ``waiting``, ``running``, ``suspended``, ``waiting to retry`` or ``done``."""
         if self._outcome is not None:
             return "done"
+        if self._turn is not None and self._turn.resumed is not None:
+            return "suspended"
         if self._left_core_at is not None:
             return "waiting to retry"
         return "waiting" if self._started is None else "running"
@@ -199,6 +206,7 @@ class Ticket(Wakeable, Generic[T]):
             usage=usage,
             core=None if self._core is None else self._core.name,
             attempts=self._attempts,
+            preemptions=self._preemptions,
         )
         self._wake()
         return outcome

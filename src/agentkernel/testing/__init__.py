@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ToolKit,
     )
     from agentkernel.testing.openai_server import OpenAIServer, Reply
+    from agentkernel.testing.preemptible import FakePreemptibleCore
 
 __all__ = [
     "AdapterKit",
@@ -40,6 +41,7 @@ __all__ = [
     "CoreCalls",
     "FakeClock",
     "FakeCore",
+    "FakePreemptibleCore",
     "Fault",
     "HooksKit",
     "LLMCoreKit",
@@ -57,6 +59,7 @@ _HOMES = {
     **dict.fromkeys(
         ("FakeClock", "FakeCore", "Fault", "RecordingHooks", "recording_hooks"), "fakes"
     ),
+    "FakePreemptibleCore": "preemptible",
     **dict.fromkeys(("OpenAIServer", "Reply"), "openai_server"),
 }
 

@@ -165,7 +165,7 @@ def test_a_core_that_was_removed_takes_no_calls() -> None:
     pool = CorePool()
     pool.add(core("a"))
     removed = pool.remove("a")
-    assert removed is not None and not removed.has_room(0.0) and "a" not in pool
+    assert removed is not None and removed.leaving and "a" not in pool
     assert pool.remove("a") is None
 
 
