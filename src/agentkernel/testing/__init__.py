@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         LLMCoreKit,
         OrderKit,
         PlacementKit,
+        PreemptibleCoreKit,
         ToolExample,
         ToolKit,
     )
@@ -48,6 +49,7 @@ __all__ = [
     "OpenAIServer",
     "OrderKit",
     "PlacementKit",
+    "PreemptibleCoreKit",
     "RecordingHooks",
     "Reply",
     "ToolExample",

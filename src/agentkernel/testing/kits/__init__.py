@@ -22,6 +22,7 @@ from agentkernel.testing.kits.hooks import HooksKit
 from agentkernel.testing.kits.llm_core import CoreCalls, LLMCoreKit
 from agentkernel.testing.kits.order import OrderKit
 from agentkernel.testing.kits.placement import PlacementKit
+from agentkernel.testing.kits.preemptible_core import PreemptibleCoreKit
 from agentkernel.testing.kits.tool import ToolExample, ToolKit
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "LLMCoreKit",
     "OrderKit",
     "PlacementKit",
+    "PreemptibleCoreKit",
     "ToolExample",
     "ToolKit",
 ]
