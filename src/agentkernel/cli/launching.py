@@ -17,11 +17,12 @@ import msgspec
 from agentkernel.api import Adapter, AgentKernelError, PluginError, SettingsError
 from agentkernel.cli.config_files import CONFIG_VARIABLE, project_file, with_config
 from agentkernel.kernel.registry import PluginRegistry
-from agentkernel.kernel.settings import KernelSettings, load_settings
-from agentkernel.sdk import FrameworkReport, WrapReport, choose_target
+from agentkernel.kernel.settings import KernelSettings, Settings, load_settings
+from agentkernel.sdk import EMBEDDED_API_KEY, FrameworkReport, WrapReport, choose_target
 
 __all__ = ["Plan", "plan", "replace_process"]
 
+_KEY = "OPENAI_API_KEY"
 BOOTSTRAP = Path(__file__).parent / "bootstrap"
 
 
@@ -30,7 +31,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         environment: of the program.
-        notice: what to say at once: that nothing will be wrapped, and why; else empty.
+        notice: what to say at once: that nothing will be wrapped, and why; which model answers when there is
+            no other. Empty when there is nothing to say.
     """
 
     environment: Mapping[str, str]
@@ -68,9 +70,24 @@ def plan(
     env["AGENTKERNEL_RUN_FRAMEWORKS"] = ",".join(frameworks)
     env["AGENTKERNEL_RUN_MAIN"] = "quiet" if quiet else "report"
     env["PYTHONPATH"] = _bootstrap_first(env.get("PYTHONPATH", ""))
-    reachable = any(report.wrapped for report in reports)
-    notice = "" if reachable or quiet else str(WrapReport(frameworks=tuple(reports)))
-    return Plan(environment=env, notice=notice)
+    notices = []
+    if not any(report.wrapped for report in reports):
+        notices.append(str(WrapReport(frameworks=tuple(reports))))
+    if not env.get(_KEY) and _default_core_is_all(settings, registry):
+        env[_KEY] = EMBEDDED_API_KEY
+        notices.append(
+            f"agentkernel: no LLM core is configured and {_KEY} is not set: clients that bring no key are "
+            f"answered by {settings.kernel.default_core!r}, the small embedded model"
+        )
+    return Plan(environment=env, notice="" if quiet else "\n".join(notices))
+
+
+def _default_core_is_all(settings: Settings, registry: PluginRegistry) -> bool:
+    """Whether nothing is configured, and the default core is installed."""
+    return not settings.cores and any(
+        plugin.name == settings.kernel.default_core and plugin.status == "available"
+        for plugin in registry.plugins("llm_core")
+    )
 
 
 def _bootstrap_first(pythonpath: str) -> str:

@@ -143,7 +143,7 @@ class ContextManager:
         """Wait for what is being written; temporary folders are removed."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.to_thread(self._folders.close)
+        self._folders.close()  # not in another thread: at the end of the interpreter none can be started
 
     def _leave_ram(self, kept: _Kept) -> None:
         self.resident_bytes -= kept.size_bytes
@@ -182,7 +182,12 @@ class ContextManager:
     def _background(self, work: Coroutine[object, object, object]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[object]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.warning("a context was not written", exc_info=task.exception())
 
 
 def _key_of(call: LLMCall) -> str | None:

@@ -36,6 +36,7 @@ class CoreManager:
         self._pool, self._factory, self._settings = pool, factory, settings
         self._thread, self._changed = thread, changed
         self._derived: dict[object, str] = {}
+        self._default: asyncio.Future[str] | None = None
         self._joining: dict[object, asyncio.Future[str]] = {}
 
     def add(self, name: str, core: LLMCore) -> None:
@@ -59,6 +60,34 @@ class CoreManager:
             core = self._factory.core(name, plugin, options)
             name = self._thread.run(self._join_derived(key, name, core), _START_LIMIT_S)
         return name
+
+    def default_answers(self, model: str | None, core: str | None = None) -> bool:
+        """Whether such calls go to the default core: none is configured, and they name it, or neither core nor model."""
+        name = self._settings.default_core
+        if not name or (core or model or name) != name:
+            return False
+        return not self._factory.configured and self._factory.is_available("llm_core", name)
+
+    async def start_default(self) -> None:
+        """Start the default core; the first call waits for it, and those that come meanwhile wait with it.
+
+        Raises:
+            AgentKernelError: it cannot start. The next call tries again.
+        """
+        if self._default is None:
+            self._default = asyncio.ensure_future(self._join_default())
+            self._default.add_done_callback(self._forget_failed_default)
+        await asyncio.shield(self._default)
+
+    async def _join_default(self) -> str:
+        name = self._settings.default_core
+        if name not in self._pool:
+            await self._join(name, await asyncio.to_thread(self._factory.core, name, name, {}))
+        return name
+
+    def _forget_failed_default(self, done: asyncio.Future[str]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            self._default = None
 
     async def start_all(self, cores: Mapping[str, LLMCore]) -> None:
         """Start the configured cores side by side."""

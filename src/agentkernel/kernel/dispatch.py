@@ -15,13 +15,16 @@ from agentkernel.api.errors import (
     KernelStateError,
     KernelStopped,
     LLMCoreError,
+    NoCoreForCall,
     SyscallCancelled,
     SyscallTimeout,
 )
 from agentkernel.api.hookspecs import hookimpl
 from agentkernel.kernel.contexts import ContextManager
+from agentkernel.kernel.cores import CoreManager
 from agentkernel.kernel.deadlines import Deadlines
 from agentkernel.kernel.loop_thread import mailbox_of
+from agentkernel.kernel.outcomes import as_outcome, checked, is_typed
 from agentkernel.kernel.pool import PooledCore, plugin_fault
 from agentkernel.kernel.registry import PluginRegistry
 from agentkernel.kernel.retry import RetryPolicy
@@ -30,7 +33,7 @@ from agentkernel.kernel.scheduler import Scheduler
 from agentkernel.kernel.settings import KernelSettings
 from agentkernel.kernel.stages import Stages
 from agentkernel.kernel.stats import Counters
-from agentkernel.kernel.ticket import BodyRaised, CallerBody, Ticket
+from agentkernel.kernel.ticket import CallerBody, Ticket
 from agentkernel.kernel.tools import RegisteredTool, ToolManager
 from agentkernel.kernel.windows import WindowKeeper
 
@@ -69,6 +72,7 @@ class Dispatcher:
         self._hears_submitted = self._hears_execute = self._hears_finished = False
         self.counters = Counters()
         self.scheduler: Scheduler
+        self.cores: CoreManager
 
     def refresh_hooks(self) -> None:
         """Look again which syscall hooks have implementations; those that have none cost nothing."""
@@ -99,14 +103,33 @@ class Dispatcher:
                     self._settings.llm_timeout_s if call.timeout_s is None else call.timeout_s,
                 )
                 self._retry.budget.called()
-                self.scheduler.enqueue(ticket)
-                self.scheduler.pump()
+                self._enqueue(ticket, call)
             else:
                 self._start_tool(ticket, call)
         except AgentKernelError as error:
             self._finish(ticket, error=error)
         except BaseException as error:  # noqa: BLE001 - hooks and scheduling plugins, whatever they raise
             self._finish(ticket, error=plugin_fault("a plugin", "taking the call", error))
+
+    def _enqueue(self, ticket: Ticket[Any], call: LLMCall) -> None:
+        try:
+            self.scheduler.enqueue(ticket)
+        except NoCoreForCall:
+            if not self.cores.default_answers(call.model, call.core):
+                raise
+            ticket._task = self._loop.create_task(self._start_default_core(ticket))
+        self.scheduler.pump()
+
+    async def _start_default_core(self, ticket: Ticket[Any]) -> None:
+        try:
+            await self.cores.start_default()
+            if ticket._outcome is None:
+                self.scheduler.enqueue(ticket)
+        except AgentKernelError as error:
+            self._finish(ticket, error=error)
+        except Exception as error:  # noqa: BLE001 - the plugin's own code, whatever it raises
+            self._finish(ticket, error=plugin_fault("the default core", "starting", error))
+        self.scheduler.pump()
 
     def _check_room(self, call: LLMCall | ToolCall) -> None:
         if self._refuse is not None:
@@ -144,7 +167,7 @@ class Dispatcher:
         error: Exception | None = None
         try:
             if self._hears_execute:
-                value = _checked(
+                value = checked(
                     await self._registry.hook.syscall_execute(
                         call=ticket.call, syscall_id=ticket.id
                     )
@@ -154,14 +177,14 @@ class Dispatcher:
         except GeneratorExit:
             raise  # the loop is gone
         except BaseException as raised:  # noqa: BLE001 - plugins' code; SystemExit would end the kernel's thread
-            error = _as_outcome(ticket, raised, "a syscall_execute hook", "answering")
+            error = as_outcome(ticket, raised, "a syscall_execute hook", "answering")
         self._leave_core(ticket, core, value, error)
 
     async def _execute_llm(self, ticket: Ticket[Any], core: PooledCore) -> LLMResponse:
         try:
-            return _checked(await self._runs.answer(ticket, core))
+            return checked(await self._runs.answer(ticket, core))
         except BaseException as raised:
-            if _is_typed(ticket, raised):
+            if is_typed(ticket, raised):
                 raise
             raise plugin_fault(core.label, "answering", raised) from raised
 
@@ -258,7 +281,7 @@ class Dispatcher:
         except GeneratorExit:
             raise  # the loop is gone
         except BaseException as raised:  # noqa: BLE001 - plugins' code; SystemExit would end the kernel's thread
-            error = _as_outcome(ticket, raised, "a plugin", f"running {call.label}")
+            error = as_outcome(ticket, raised, "a plugin", f"running {call.label}")
         self._finish(ticket, value, error)
 
     async def _execute_tool(self, ticket: Ticket[Any], call: ToolCall) -> Any:
@@ -368,31 +391,3 @@ class _Execution:
         if isinstance(call, ToolCall):
             return dispatcher._execute_tool(ticket, call)
         return dispatcher._execute_llm(ticket, dispatcher._cores[syscall_id])
-
-
-def _checked(value: object) -> LLMResponse:
-    if not isinstance(value, LLMResponse):
-        raise TypeError(f"it returned {type(value).__name__}, not LLMResponse")
-    return value
-
-
-def _is_typed(ticket: Ticket[Any], raised: BaseException) -> bool:
-    """Whether ``raised`` says by its type what happened. A cancellation does so only when it comes from the kernel."""
-    if isinstance(raised, asyncio.CancelledError):
-        return ticket._ending is not None
-    return isinstance(raised, (AgentKernelError, BodyRaised, GeneratorExit))
-
-
-def _as_outcome(ticket: Ticket[Any], raised: BaseException, plugin: str, doing: str) -> Exception:
-    if isinstance(raised, AgentKernelError):
-        return raised
-    if isinstance(raised, BodyRaised):
-        return _as_exception(raised.error)
-    if isinstance(raised, asyncio.CancelledError) and ticket._ending is not None:
-        return ticket._ending
-    return plugin_fault(plugin, doing, raised)
-
-
-def _as_exception(error: BaseException) -> Exception:
-    """Outcomes hold exceptions; an interrupt in the caller's own body reaches the caller directly."""
-    return error if isinstance(error, Exception) else SyscallCancelled("the call, by an interrupt,")

@@ -19,6 +19,16 @@ class PluginFactory:
     def __init__(self, registry: PluginRegistry, settings: Settings) -> None:
         self._registry, self._settings = registry, settings
 
+    @property
+    def configured(self) -> bool:
+        """Whether any core is configured."""
+        return bool(self._settings.cores)
+
+    def is_available(self, kind: str, name: str) -> bool:
+        """Whether such a plugin is installed and allowed; it is not imported."""
+        plugins = self._registry.plugins(kind)
+        return any(plugin.name == name and plugin.status == "available" for plugin in plugins)
+
     def configured_cores(self) -> dict[str, LLMCore]:
         """The cores of the ``[cores.NAME]`` tables, not started."""
         cores = {}

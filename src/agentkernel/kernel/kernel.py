@@ -168,6 +168,7 @@ class Kernel:
             thread=self._thread,
             changed=self._scheduler.pool_changed,
         )
+        dispatcher.cores = self._cores
 
     async def _begin(self, cores: Mapping[str, LLMCore]) -> None:
         await self._contexts.open()
@@ -300,8 +301,13 @@ class Kernel:
         return self._cores.derive(key, plugin, options)
 
     def serves(self, model: str | None) -> bool:
-        """Whether a core that the user configured or added serves ``model``; derived cores do not count."""
-        return self._pool.serves(model)
+        """Whether a core that the user configured or added serves ``model``, or the default core of that name does.
+
+        Derived cores do not count.
+        """
+        return self._pool.serves(model) or (
+            model is not None and self._cores.default_answers(model)
+        )
 
     @property
     def cores(self) -> list[str]:

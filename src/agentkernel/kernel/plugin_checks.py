@@ -19,6 +19,7 @@ from agentkernel.api.llm_core import LLMCore
 from agentkernel.api.options import NoOptions, Options
 from agentkernel.api.scheduling import Admission, Order, Placement
 from agentkernel.api.tools import Tool
+from agentkernel.api.window import WindowPolicy
 
 __all__ = ["check_hooks", "check_result", "new_manager", "options_of"]
 
@@ -28,6 +29,7 @@ _RESULTS: dict[str, type] = {
     "placement": Placement,
     "admission": Admission,
     "adapter": Adapter,
+    "window": WindowPolicy,
 }
 _AWAITED = frozenset({"syscall_execute"})
 """Hooks whose result the kernel awaits; nowhere else would a coroutine ever run."""

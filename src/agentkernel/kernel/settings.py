@@ -61,6 +61,8 @@ class KernelSettings(msgspec.Struct, frozen=True, kw_only=True):
         admission: names of the admission plugins; a call starts when all of them agree.
         tools: names of the tool plugins whose tools are registered at the start.
         hooks: names of the syscall-hook plugins to load.
+        default_core: plugin of the LLM core that is started when no core is configured and a call
+            names this one, or neither core nor model; "" means none.
         window: name of the window policy, which makes calls fit that are too long for their model;
             None lets them fail.
         max_waiting: LLM calls that may wait at once, and tool calls that may be there at once; one
@@ -84,6 +86,7 @@ class KernelSettings(msgspec.Struct, frozen=True, kw_only=True):
     admission: tuple[_Name, ...] = ("slots",)
     tools: tuple[_Name, ...] = ()
     hooks: tuple[_Name, ...] = ()
+    default_core: str = "nano"
     window: _Name | None = None
     max_waiting: _Count = 20_000
     llm_timeout_s: _Seconds = 600.0

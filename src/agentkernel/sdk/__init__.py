@@ -15,12 +15,18 @@ from agentkernel.sdk.interception import (
 )
 from agentkernel.sdk.openai_shape import chunk_payload, completion_payload, final_chunk_payload
 from agentkernel.sdk.patching import PatchSet
-from agentkernel.sdk.runtime import current_kernel, find_kernel, use_kernel
+from agentkernel.sdk.runtime import (
+    EMBEDDED_API_KEY,
+    current_kernel,
+    find_kernel,
+    use_kernel,
+)
 from agentkernel.sdk.tool_schema import tool
 from agentkernel.sdk.wrap_report import FrameworkReport, WrapReport
 from agentkernel.sdk.wrapping import choose_target, unwrap, wrap
 
 __all__ = [
+    "EMBEDDED_API_KEY",
     "AsyncClient",
     "Client",
     "FrameworkReport",

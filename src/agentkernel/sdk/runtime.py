@@ -7,6 +7,9 @@ import atexit
 from agentkernel.api import KernelNotStarted
 from agentkernel.kernel import Kernel
 
+EMBEDDED_API_KEY = "agentkernel-embedded"
+"""The key that ``ak run`` gives to clients which would have none; adapters send their calls to the default core."""
+
 _current: Kernel | None = None
 _given: object = None
 _owned = False

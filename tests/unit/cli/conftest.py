@@ -50,6 +50,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home" / "config"))
     for name in [name for name in os.environ if name.startswith("AGENTKERNEL_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("OPENAI_API_KEY", "of-the-test")
     return folder
 
 

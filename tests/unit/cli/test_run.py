@@ -227,6 +227,49 @@ def test_it_says_at_once_that_no_adapter_is_installed(process, here):
     assert done.stdout == "ran\n"
 
 
+EMBEDDED = """
+from agentkernel.api import NoOptions, hookimpl
+from agentkernel.testing import FakeCore
+
+@hookimpl
+def create_llm_core(name, options: NoOptions):
+    return FakeCore("embedded " + name, models=["nano"])
+"""
+
+KEY = "import os; print(os.environ.get('OPENAI_API_KEY'))"
+
+
+@pytest.fixture
+def embedded(toy):
+    """The core ``tiny``, the default one where no other is configured."""
+    plugins = {"llm_core:tiny": "tiny_core"}
+    toy.add("agentkernel-core-tiny", modules={"tiny_core.py": EMBEDDED}, plugins=plugins)
+    return {"OPENAI_API_KEY": "", "AGENTKERNEL_KERNEL__DEFAULT_CORE": "tiny"}
+
+
+def test_with_no_core_and_no_key_it_says_on_one_line_who_answers(process, here, embedded):
+    done = process("run", "--framework", "toychat", script(here, KEY), env=embedded)
+    assert done.stderr == (
+        "agentkernel: no LLM core is configured and OPENAI_API_KEY is not set: clients that bring no key "
+        "are answered by 'tiny', the small embedded model\n"
+    )
+    assert done.stdout == "agentkernel-embedded\n"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"OPENAI_API_KEY": "sk-own"},
+        {"AGENTKERNEL_KERNEL__DEFAULT_CORE": ""},
+        {"AGENTKERNEL_CORES__MAIN__PLUGIN": "replay"},
+    ],
+)
+def test_a_key_or_a_core_or_a_refusal_leaves_everything_as_it_is(process, here, embedded, setting):
+    env = {**embedded, **setting}
+    done = process("run", "--framework", "toychat", script(here, KEY), env=env)
+    assert (done.stderr, done.stdout) == ("", env["OPENAI_API_KEY"] + "\n")
+
+
 def test_it_says_why_an_adapter_wraps_nothing(process, here, toy):
     (toy.folder / "toychat-1.0.dist-info" / "METADATA").write_text("Name: toychat\nVersion: 9.0\n")
     done = process("run", "--framework", "toychat", script(here, "print('ran')"))

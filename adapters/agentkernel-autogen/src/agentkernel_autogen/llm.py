@@ -19,6 +19,7 @@ from agentkernel.api import (
     SettingsError,
 )
 from agentkernel.sdk import (
+    EMBEDDED_API_KEY,
     chunk_payload,
     current_context,
     current_kernel,
@@ -127,7 +128,11 @@ class _Completions:
         model = fields.pop("model", None)
         kernel = current_kernel()
         core = None
-        if not kernel.serves(model):  # cores that the user configured come first
+        if kernel.serves(model):  # cores that the user configured come first
+            pass
+        elif self._endpoint.api_key == EMBEDDED_API_KEY:
+            core, model = kernel.settings.kernel.default_core, None
+        else:
             core = kernel.derive_core(self._endpoint, "openai", **self._endpoint.core_options())
             if not has_default_timeout(self._client):
                 fields.setdefault("timeout", self._client.timeout)
