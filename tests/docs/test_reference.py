@@ -8,12 +8,13 @@ from pathlib import Path
 
 import click
 import msgspec
+import pytest
 
 import agentkernel
 import agentkernel.testing
 from agentkernel.api import errors
 from agentkernel.cli.app import app
-from agentkernel.kernel.settings import KernelSettings
+from agentkernel.kernel.settings import ContextSettings, KernelSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
 _ROW = re.compile(r"^\| `(?P<key>\w+)` \| (?P<type>[^|]+) \| `(?P<default>[^`]+)` \|", re.MULTILINE)
@@ -27,12 +28,17 @@ def read(page: str) -> str:
     return (DOCS / page).read_text("utf-8")
 
 
-def test_every_kernel_setting_is_in_the_table_with_its_default() -> None:
-    table = read("reference/settings.md").partition("## `[kernel]`")[2].partition("\n## ")[0]
+@pytest.mark.parametrize(
+    ("name", "settings"), [("kernel", KernelSettings), ("context", ContextSettings)]
+)
+def test_every_setting_is_in_the_table_with_its_default(
+    name: str, settings: type[msgspec.Struct]
+) -> None:
+    table = read("reference/settings.md").partition(f"## `[{name}]`")[2].partition("\n## ")[0]
     shown = {row["key"]: row["default"] for row in _ROW.finditer(table)}
     expected = {
         field.name: msgspec.json.encode(field.default).decode().replace("null", "none")
-        for field in msgspec.structs.fields(KernelSettings)
+        for field in msgspec.structs.fields(settings)
     }
     assert shown == expected
 
