@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agentkernel.testing import OpenAIServer, Reply
+from agentkernel.sdk import EMBEDDED_API_KEY
+from agentkernel.testing import FakeCore, OpenAIServer, Reply
 from agentkernel.testing.openai_server import Usage, refused
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -271,3 +272,20 @@ def test_messages_that_are_no_chat_are_left_to_the_server(autogen: Any, lab: Any
     run = lab.both(ask, ["hi"])
     assert run.value == "hi"
     assert [outcome.core.partition("-")[0] for _, outcome in run.syscalls] == ["passthrough"]
+
+
+def test_client_that_has_its_key_from_ak_run_is_answered_by_the_default_core(
+    autogen: Any, lab: Any
+) -> None:
+    def ask() -> Any:
+        model = lab.model(api_key=EMBEDDED_API_KEY, model="gpt-4o")
+        return _ask(autogen, config_list=[model], cache_seed=None)
+
+    run = lab.wrapped(
+        ask,
+        [],
+        before=lambda kernel: kernel.add_core("tiny", FakeCore("embedded", models=["tiny"])),
+        config={"kernel": {"default_core": "tiny"}},
+    )
+    assert (run.value[0], run.requests) == (["embedded"], [])
+    assert [outcome.core for _, outcome in run.syscalls] == ["tiny"]
