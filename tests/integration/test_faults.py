@@ -40,6 +40,7 @@ from agentkernel.testing.openai_server import (
     refused,
     sequence,
 )
+from agentkernel_core_openai import ContextLengthExceeded
 
 Start = Callable[..., Kernel]
 AtRest = Callable[[Kernel], None]
@@ -518,7 +519,7 @@ def openai(start: Start) -> Callable[..., Kernel]:
     ("fault", "error"),
     [
         ("bad_request", CoreStatusError),
-        ("context_length", CoreStatusError),
+        ("context_length", ContextLengthExceeded),
         ("cut", CoreConnectionError),
         ("empty_choices", CoreProtocolError),
         ("forbidden", CoreStatusError),

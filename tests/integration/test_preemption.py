@@ -355,6 +355,7 @@ class Continuing(LLMCore):
     def __init__(self, *cuts: int) -> None:
         self._cuts = list(cuts)
         self.prefixes: list[str] = []
+        self.limits: list[Any] = []
 
     @property
     def capabilities(self) -> CoreCapabilities:
@@ -362,6 +363,7 @@ class Continuing(LLMCore):
 
     async def execute(self, call: LLMCall, emit: Emit | None) -> LLMResponse:
         self.prefixes.append(call.prefix)
+        self.limits.append(call.params.get("max_tokens"))
         begun = len(call.prefix.split())
         wanted = int(str(call.messages[-1]["content"]).split()[-1])
         cut = self._cuts.pop(0) if self._cuts else None
@@ -379,11 +381,12 @@ class Continuing(LLMCore):
 def test_stream_that_broke_off_goes_on_from_its_text(start: Start) -> None:
     core = Continuing(4, 0, 7)
     kernel = start(core, slice_tokens=None)
-    ticket = kernel.submit(ask(20, stream=True))
+    ticket = kernel.submit(ask(20, stream=True, params={"max_tokens": 50}))
     assert "".join(chunk.text for chunk in ticket.stream()) == said(20)
     assert ticket.result().text == said(20)
     assert core.prefixes == ["", said(4), said(4), said(11)]
-    assert ticket.outcome.attempts == 4
+    assert core.limits == [50, 46, 46, 39]
+    assert (ticket.outcome.attempts, ticket.outcome.usage) == (4, Usage(1, 20))
 
 
 def test_text_is_resumed_after_a_slice(start: Start) -> None:

@@ -94,6 +94,26 @@ def test_error_ends_a_chat_alike(autogen: Any, lab: Any) -> None:
 
     run = lab.both(chat, lambda: ["fine", FAULTS["context_length"]])
     assert run.error.code == "context_length_exceeded"
+    assert len(run.requests) == 2
+
+
+def test_window_policy_makes_a_chat_that_is_too_long_fit(autogen: Any, lab: Any) -> None:
+    def chat() -> Any:
+        assistant = autogen.AssistantAgent("assistant", llm_config=lab.config())
+        user = autogen.UserProxyAgent("user", human_input_mode="NEVER", code_execution_config=False)
+        user.initiate_chat(assistant, message="hello " * 50, max_turns=1)
+        user.send("and now?", assistant, request_reply=True)
+        return user.last_message(assistant)["content"]
+
+    run = lab.wrapped(
+        chat,
+        ["fine " * 50, FAULTS["context_length"], "it fits"],
+        config={"kernel": {"window": "trim"}},
+    )
+    assert run.value == "it fits"
+    roles = [[message["role"] for message in sent["messages"]] for sent, _ in run.requests]
+    assert roles[1:] == [["system", "user", "assistant", "user"], ["system", "user", "user"]]
+    assert len(run.syscalls) == 2
 
 
 def test_error_ends_an_async_chat_alike(autogen: Any, lab: Any) -> None:

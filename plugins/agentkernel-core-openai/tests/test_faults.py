@@ -45,7 +45,6 @@ async def fault(running: Any, call: Any, reply: Reply, **options: Any) -> LLMCor
     ("name", "status", "retryable"),
     [
         ("bad_request", 400, False),
-        ("context_length", 400, False),
         ("unauthorized", 401, False),
         ("forbidden", 403, False),
         ("server_error", 500, True),

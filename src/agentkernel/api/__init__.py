@@ -102,6 +102,7 @@ from agentkernel.api.scheduling import (
     WaitingCall,
 )
 from agentkernel.api.tools import Tool
+from agentkernel.api.turns import older_turns
 from agentkernel.api.window import Ask, WindowPolicy
 
 __all__ = [
@@ -181,4 +182,5 @@ __all__ = [
     "WaitingCall",
     "WindowPolicy",
     "hookimpl",
+    "older_turns",
 ]

@@ -24,6 +24,10 @@ class WindowPolicy(ABC):
     async def fit(self, call: LLMCall, excess: ContextWindowExceeded, ask: Ask) -> LLMCall | None:
         """A smaller call in place of ``call``, or None when there is none: the call then fails with ``excess``.
 
+        Only messages and parameters differ from ``call``: context, core, streaming, time limit and headers stay. The last
+        message keeps its role, and tool results stay with the calls that asked for them. Several calls may be fitted
+        at once.
+
         The core judges the smaller call again; while it refuses, ``fit`` is asked again with that call and the new
         excess, as long as each call is smaller than the one before. ``call`` itself is never changed.
         """

@@ -38,6 +38,7 @@ class TestConformance(HooksKit):
     forgets_calls = False
 """,
     "adapter": "class TestConformance(AdapterKit):\n    pass\n",
+    "window": "class TestConformance(WindowKit):\n    fits_chats = False\n",
 }
 
 _MODULE = """\

@@ -33,6 +33,7 @@ _SUMMARIES = {
     "tool": "The tool `{name}` of agentkernel: counts words.",
     "hooks": "The hooks `{name}` of agentkernel: count the calls that succeed and fail.",
     "adapter": "Wraps the framework {name} in agentkernel: its LLM calls become syscalls.",
+    "window": "The window policy `{name}` of agentkernel: cuts the longest tool result.",
 }
 
 _SETTINGS = {
@@ -42,9 +43,10 @@ _SETTINGS = {
     "admission": '[kernel]\nadmission = ["slots", "{name}"]\n\n[admission.{name}]\nmax_calls = 4',
     "tool": '[kernel]\ntools = ["{name}"]',
     "hooks": '[kernel]\nhooks = ["{name}"]',
+    "window": '[kernel]\nwindow = "{name}"\n\n[window.{name}]\nshortest_chars = 500',
 }
 
-_USES_MSGSPEC = ("llm_core", "order", "admission")
+_USES_MSGSPEC = ("llm_core", "order", "admission", "window")
 
 
 class Scaffold(msgspec.Struct, frozen=True, kw_only=True):

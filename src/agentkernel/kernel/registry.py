@@ -50,7 +50,10 @@ _STANDARD = {
     ("llm_core", "passthrough"),
     ("llm_core", "replay"),
     ("order", "fifo"),
+    ("order", "rr"),
     ("placement", "least_loaded"),
+    ("window", "summarize"),
+    ("window", "trim"),
 }
 _ALL_STANDARD = " (all standard plugins: pip install 'agentkernel[standard]')"
 

@@ -42,14 +42,16 @@ class Runs:
         """The core's answer, whole; to a smaller call where the window policy made one."""
         call = ticket.call
         assert isinstance(call, LLMCall)
+        spent = Usage()
         while True:
             try:
-                return await self._run(ticket, core, call)
+                return _with_usage(await self._run(ticket, core, call), spent)
             except ContextWindowExceeded as excess:
-                smaller = await self._windows.fit(call, core.core, excess)
-                if smaller is None:
+                fitted = ticket._first_token is None and await self._windows.fit(call, core, excess)
+                if not fitted:
                     raise
-                call = smaller
+                call, cost = fitted
+                spent = _sum(spent, cost)
 
     def _run(self, ticket: Ticket[Any], core: PooledCore, call: LLMCall) -> Awaitable[LLMResponse]:
         capabilities = core.capabilities
@@ -107,18 +109,16 @@ class Runs:
     async def _in_pieces(self, ticket: Ticket[Any], core: PooledCore, call: LLMCall) -> LLMResponse:
         turn = ticket._turn
         assert turn is not None
-        usage = Usage()
+        emit = ticket._emit if call.stream else None
         while True:
-            begun = turn.text
-            piece = _Piece(ticket, turn, ticket._emit if call.stream else None)
-            rest = msgspec.structs.replace(call, prefix=call.prefix + begun) if begun else call
-            if not call.stream and turn.slice_tokens is None:
+            begun, tokens = turn.text, turn.text_chunks
+            rest = _rest_of(call, begun, tokens) if begun else call
+            if emit is None and turn.slice_tokens is None:
                 answer: LLMResponse | None = await core.core.execute(rest, None)
             else:
-                answer = await piece.run(core.core, rest)
+                answer = await _Piece(ticket, turn, emit).run(core.core, rest)
             if answer is not None:
-                return _joined(begun, answer, usage)
-            usage = Usage(usage.input_tokens, usage.output_tokens + piece.chunks)
+                return _joined(begun, answer, tokens)
             turn.ran()
             await self._next_turn(ticket, core, turn)
 
@@ -130,7 +130,7 @@ class _Piece:
         self._ticket, self._turn, self._emit = ticket, turn, emit
         self._task: asyncio.Future[LLMResponse] | None = None
         self._broken_off = False
-        self.chunks = 0
+        self._chunks = 0
 
     async def run(self, core: LLMCore, call: LLMCall) -> LLMResponse | None:
         """The rest of the answer; None when the time slice ended first."""
@@ -146,11 +146,12 @@ class _Piece:
         if self._broken_off:
             return
         self._turn.text += chunk.text
-        self.chunks += 1
+        self._turn.text_chunks += 1
+        self._chunks += 1
         if self._emit is not None:
             self._emit(chunk)
         limit = self._turn.time_slice.suspend_after_tokens
-        if limit is not None and self.chunks >= limit and self._task is not None:
+        if limit is not None and self._chunks >= limit and self._task is not None:
             self._broken_off = True
             self._task.cancel()
 
@@ -171,16 +172,32 @@ def _is_text(call: LLMCall) -> bool:
     return not call.tools and not any(call.params.get(name) for name in _NOT_CONTINUABLE)
 
 
-def _joined(begun: str, answer: LLMResponse, usage: Usage) -> LLMResponse:
+def _joined(begun: str, answer: LLMResponse, tokens: int) -> LLMResponse:
+    """The whole answer; of what came before, a chunk counts as a token."""
     if not begun:
         return answer
-    output_tokens = usage.output_tokens + answer.usage.output_tokens
-    return msgspec.structs.replace(
-        answer,
-        text=begun + (answer.text or ""),
-        usage=Usage(answer.usage.input_tokens, output_tokens),
-        raw=None,
-    )
+    whole = msgspec.structs.replace(answer, text=begun + (answer.text or ""), raw=None)
+    return _with_usage(whole, Usage(0, tokens))
+
+
+def _rest_of(call: LLMCall, begun: str, tokens: int) -> LLMCall:
+    """The call for what follows ``begun``, which has so many tokens of what the answer may have."""
+    params = dict(call.params)
+    for name in ("max_tokens", "max_completion_tokens"):
+        if isinstance(limit := params.get(name), int):
+            params[name] = max(1, limit - tokens)
+    return msgspec.structs.replace(call, prefix=call.prefix + begun, params=params)
+
+
+def _with_usage(answer: LLMResponse, spent: Usage) -> LLMResponse:
+    """The answer with the cost of what came before it."""
+    if spent == Usage():
+        return answer
+    return msgspec.structs.replace(answer, usage=_sum(answer.usage, spent))
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    return Usage(one.input_tokens + other.input_tokens, one.output_tokens + other.output_tokens)
 
 
 def _preemptible(core: LLMCore) -> PreemptibleCore:

@@ -16,7 +16,7 @@ class Turn:
         checkpoint_tokens: suspend after so many tokens, to save the context; None never does.
         used_tokens: produced since the last start.
         resumed: set while the call waits for its next turn.
-        text: the answer so far, on cores that resume from text.
+        text, text_chunks: the answer so far and how many chunks it came in, on cores that resume from text.
     """
 
     __slots__ = (
@@ -24,6 +24,7 @@ class Turn:
         "resumed",
         "slice_tokens",
         "text",
+        "text_chunks",
         "time_slice",
         "used_tokens",
     )
@@ -35,6 +36,7 @@ class Turn:
         self.used_tokens = 0
         self.resumed: asyncio.Future[None] | None = None
         self.text = ""
+        self.text_chunks = 0
 
     def start(self, slice_tokens: int | None, contended: bool) -> None:
         """The call got a slot."""

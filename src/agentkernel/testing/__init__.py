@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         PreemptibleCoreKit,
         ToolExample,
         ToolKit,
+        WindowKit,
     )
     from agentkernel.testing.openai_server import OpenAIServer, Reply
     from agentkernel.testing.preemptible import FakePreemptibleCore
@@ -54,6 +55,7 @@ __all__ = [
     "Reply",
     "ToolExample",
     "ToolKit",
+    "WindowKit",
     "recording_hooks",
 ]
 

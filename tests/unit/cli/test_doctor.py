@@ -188,11 +188,12 @@ def test_scheduling_plugin_that_is_missing_is_a_problem_with_its_install_line():
 
 
 def test_extensions_that_are_missing_are_problems():
-    given = around(settings={"kernel": {"tools": ["no_tool"], "hooks": ["no_hooks"]}})
-    findings = list(configured.extensions(given))
+    named = {"tools": ["no_tool"], "hooks": ["no_hooks"], "window": "no_window"}
+    findings = list(configured.extensions(around(settings={"kernel": named})))
     assert [(f.check, f.status) for f in findings] == [
         ("tool no_tool", "problem"),
         ("hooks no_hooks", "problem"),
+        ("window no_window", "problem"),
     ]
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from agentkernel.api import (
     AgentKernelError,
+    CoreStatusError,
     InvalidCall,
     LLMCall,
     LLMChunk,
@@ -157,6 +158,7 @@ class _Completions:
             openai.OpenAIError: in the place of every other error, where the SDK has one for it.
         """
         unfit = isinstance(error, (InvalidCall, SettingsError))
+        unfit = unfit and not isinstance(error, CoreStatusError)  # that is the endpoint's own word
         if unfit and not current_kernel().serves(params.get("model")):
             return _pass_through(params, lambda: self._client.chat.completions.create(**params))
         raised = to_openai_error(error, self._client)

@@ -18,10 +18,11 @@ Importing this package opens nothing and does not import ``aiohttp``; :meth:`Ope
 from __future__ import annotations
 
 from agentkernel.api import LLMCore, hookimpl
+from agentkernel_core_openai._context_length import ContextLengthExceeded
 from agentkernel_core_openai._core import OpenAICore
 from agentkernel_core_openai._options import OpenAIOptions
 
-__all__ = ["OpenAICore", "OpenAIOptions", "create_llm_core"]
+__all__ = ["ContextLengthExceeded", "OpenAICore", "OpenAIOptions", "create_llm_core"]
 
 
 @hookimpl

@@ -19,6 +19,7 @@ from agentkernel.api import (
 from agentkernel_core_openai._answer import Malformed, Reported, decode, response_of
 from agentkernel_core_openai._faults import reported_error
 from agentkernel_core_openai._options import OpenAIOptions
+from agentkernel_core_openai._prefix import Echo, continue_prefix
 from agentkernel_core_openai._request import Extras, encode, extras_of, fields_of
 from agentkernel_core_openai._streaming import Truncated, receive
 
@@ -47,7 +48,11 @@ class OpenAICore(LLMCore):
     def capabilities(self) -> CoreCapabilities:
         """Any model, unless ``models`` lists them; as many calls at once as ``slots`` says."""
         options = self._options
-        return CoreCapabilities(models=frozenset(options.models), slots=options.slots)
+        return CoreCapabilities(
+            models=frozenset(options.models),
+            slots=options.slots,
+            can_continue_prefix=options.continue_prefix != "none",
+        )
 
     async def start(self) -> None:
         """Read the key from the environment where none was given; connections open with the calls.
@@ -69,8 +74,10 @@ class OpenAICore(LLMCore):
         """Answer ``call``; see :meth:`LLMCore.execute`.
 
         Raises:
-            InvalidCall: no model is named, or a field is no JSON value.
-            CoreStatusError: the endpoint refused; :class:`RateLimited` for status 429.
+            InvalidCall: no model is named, a field is no JSON value, or there is a prefix and ``continue_prefix`` is
+                ``none``.
+            CoreStatusError: the endpoint refused; :class:`RateLimited` for status 429,
+                :class:`ContextLengthExceeded` for a call that is too long for its model.
             CoreConnectionError: it was not reached, or the connection broke.
             CoreTimeout: ``connect_timeout_s`` or ``read_timeout_s`` (or the call's ``timeout``) ran out.
             CoreProtocolError: the answer is no chat completion.
@@ -82,11 +89,16 @@ class OpenAICore(LLMCore):
             raise LLMCoreError(message, core=self._name)
         extras = extras_of(call)
         body = encode(self._fields(call, emit))
+        repeats = call.prefix and self._options.continue_prefix == "mistral"
+        echo = Echo(call.prefix) if repeats else None
         try:
             if emit is None:
                 data, request_id = await endpoint.ask(body, extras)
-                return response_of(decode(data), request_id)
-            return await receive(await endpoint.open(body, extras), emit)
+                payload = decode(data)
+                if echo is not None:
+                    echo.remove(payload, "message")
+                return response_of(payload, request_id)
+            return await receive(await endpoint.open(body, extras), emit, echo)
         except (Malformed, Reported, Truncated) as problem:
             raise _typed(problem, endpoint, extras) from problem.__cause__
 
@@ -98,6 +110,13 @@ class OpenAICore(LLMCore):
                 f"core {self._name!r}: the call names no model. Name one in the call, "
                 f"or set model under [cores.{self._name}]"
             )
+        if call.prefix:
+            if options.continue_prefix == "none":
+                raise InvalidCall(
+                    f"core {self._name!r}: the call has a prefix, and nothing says that the endpoint continues one. "
+                    f"Set continue_prefix under [cores.{self._name}] when it does"
+                )
+            continue_prefix(fields, call.prefix, options.continue_prefix)
         if emit is not None:
             fields["stream"] = True
             if options.include_usage:

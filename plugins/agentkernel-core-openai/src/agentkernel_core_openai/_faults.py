@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from agentkernel.api import CoreProtocolError, CoreStatusError, LLMCoreError, RateLimited
+from agentkernel_core_openai._context_length import ContextLengthExceeded, counts_of
 
 __all__ = ["message_of", "reported_error", "retry_after_s", "status_error"]
 
@@ -29,10 +30,16 @@ def status_error(
     ``now`` is the time of day in seconds since the epoch, for a ``Retry-After`` that is a date;
     ``headers`` has lower-case names.
     """
+    said = message_of(body)
+    message = f"{where}: status {status}: {said or 'no message'}"
+    counts = counts_of(status, said, body)
+    if counts is not None:
+        return ContextLengthExceeded(
+            message, counts, status=status, core=core, headers=headers, body=body
+        )
     kind = RateLimited if status == 429 else CoreStatusError
-    cure = f". {_CURES[status]}" if status in _CURES else ""
     error = kind(
-        f"{where}: status {status}: {message_of(body) or 'no message'}{cure}",
+        f"{message}. {_CURES[status]}" if status in _CURES else message,
         status=status,
         core=core,
         headers=headers,
@@ -47,8 +54,12 @@ def status_error(
 
 def reported_error(where: str, body: bytes, *, core: str) -> LLMCoreError:
     """The error for an error object in an answer of status 200, streamed or whole."""
-    message = f"{where}: the answer is an error object: {message_of(body)}"
+    said = message_of(body)
+    message = f"{where}: the answer is an error object: {said}"
     status = _status_in(json.loads(body)["error"])
+    counts = counts_of(status or 400, said, body)
+    if counts is not None:
+        return ContextLengthExceeded(message, counts, status=status or 400, core=core, body=body)
     if status is None:
         return CoreProtocolError(message, core=core)
     kind = RateLimited if status == 429 else CoreStatusError

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from agentkernel.api import Options
+from agentkernel_core_openai._prefix import ContinuePrefix
 
 __all__ = ["OpenAIOptions"]
 
@@ -37,6 +38,9 @@ class OpenAIOptions(Options, frozen=True, kw_only=True):
         include_usage: ask for the token counts of streamed answers when the caller did not say
             (``stream_options.include_usage``). Off, since it adds a request field that the caller
             did not send and that some servers refuse.
+        continue_prefix: how the endpoint goes on with an answer that begins already, so that the kernel can suspend
+            and resume answers: ``vllm`` (SGLang too) continues the final message when it is told so, ``assistant``
+            (llama.cpp, Ollama) always does, ``deepseek`` and ``mistral`` do with ``prefix`` in it; ``none`` does not.
     """
 
     base_url: str = "https://api.openai.com/v1"
@@ -52,6 +56,7 @@ class OpenAIOptions(Options, frozen=True, kw_only=True):
     read_timeout_s: _Seconds = 600.0
     max_connections: _Count | None = None
     include_usage: bool = False
+    continue_prefix: ContinuePrefix = "none"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         fields = [(name, getattr(self, name)) for name in self.__struct_fields__]

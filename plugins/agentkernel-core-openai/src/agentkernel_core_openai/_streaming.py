@@ -11,6 +11,7 @@ from agentkernel_core_openai._sse import SSEParser
 
 if TYPE_CHECKING:
     from agentkernel_core_openai._endpoint import Stream
+    from agentkernel_core_openai._prefix import Echo
 
 __all__ = ["Truncated", "receive"]
 
@@ -19,13 +20,13 @@ class Truncated(Exception):
     """The stream ended before the answer did; the text says where."""
 
 
-async def receive(stream: Stream, emit: Emit) -> LLMResponse:
-    """Take the whole of ``stream``, and leave its connection reusable when its end was seen."""
+async def receive(stream: Stream, emit: Emit, echo: Echo | None) -> LLMResponse:
+    """Take the whole of ``stream``, less its ``echo``; leave its connection reusable when its end was seen."""
     assembly = Assembly()
     try:
         if stream.content_type == "application/json":
             await _explain_json(stream)
-        done = await _consume(stream, assembly, emit)
+        done = await _consume(stream, assembly, emit, echo)
         if done:
             await stream.finish()
     finally:
@@ -35,7 +36,7 @@ async def receive(stream: Stream, emit: Emit) -> LLMResponse:
     return response_of(assembly.completion(), stream.request_id)
 
 
-async def _consume(stream: Stream, assembly: Assembly, emit: Emit) -> bool:
+async def _consume(stream: Stream, assembly: Assembly, emit: Emit, echo: Echo | None) -> bool:
     """Take the stream until its end marker (True) or its end (False)."""
     parser = SSEParser()
     while True:
@@ -54,6 +55,8 @@ async def _consume(stream: Stream, assembly: Assembly, emit: Emit) -> bool:
                 return True
             chunk = decode(data)
             check_reported(chunk)
+            if echo is not None:
+                echo.remove(chunk, "delta")
             emit(LLMChunk(assembly.add(chunk), chunk))
 
 

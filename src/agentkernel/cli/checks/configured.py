@@ -39,13 +39,15 @@ def scheduling(around: Surroundings) -> Iterator[Finding]:
 
 
 def extensions(around: Surroundings) -> Iterator[Finding]:
-    """The tool and hook plugins that are loaded at the start."""
+    """The tool, hook and window plugins that are loaded at the start."""
     if isinstance(around.settings, Settings):
         kernel = around.settings.kernel
         for name in kernel.tools:
             yield _plugin(around, around.settings, "tool", name)
         for name in kernel.hooks:
             yield _plugin(around, around.settings, "hooks", name)
+        if kernel.window is not None:
+            yield _plugin(around, around.settings, "window", kernel.window)
 
 
 def cores(around: Surroundings) -> Iterator[Finding]:

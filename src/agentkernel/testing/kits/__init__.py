@@ -24,6 +24,7 @@ from agentkernel.testing.kits.order import OrderKit
 from agentkernel.testing.kits.placement import PlacementKit
 from agentkernel.testing.kits.preemptible_core import PreemptibleCoreKit
 from agentkernel.testing.kits.tool import ToolExample, ToolKit
+from agentkernel.testing.kits.window import WindowKit
 
 __all__ = [
     "AdapterKit",
@@ -36,4 +37,5 @@ __all__ = [
     "PreemptibleCoreKit",
     "ToolExample",
     "ToolKit",
+    "WindowKit",
 ]
