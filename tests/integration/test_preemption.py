@@ -13,19 +13,23 @@ from agentkernel import Kernel
 from agentkernel.api import (
     CoreCapabilities,
     Emit,
+    HeapOrder,
     LLMCall,
     LLMChunk,
     LLMCore,
     LLMResponse,
+    NoOptions,
+    Order,
     PluginFault,
     SettingsError,
     StreamTruncated,
     SyscallCancelled,
     SyscallTimeout,
     Usage,
+    WaitingCall,
     hookimpl,
 )
-from agentkernel.testing import FakePreemptibleCore
+from agentkernel.testing import FakeClock, FakePreemptibleCore
 
 Start = Callable[..., Kernel]
 
@@ -405,3 +409,47 @@ def test_answers_that_are_more_than_text_are_not_cut(start: Start) -> None:
     for ticket in tickets:
         assert ticket.result(20).raw == {"provider": "own"}
     assert core.prefixes == [""] * 3
+
+
+# --- what orders hear
+
+
+class Listening(HeapOrder):
+    """Remembers the service that it is told of."""
+
+    heard: list[float]
+
+    def key(self, waiting: WaitingCall, now: float) -> int:
+        return waiting.seq
+
+    def time_slice(self, waiting: WaitingCall, now: float) -> int:
+        return 1
+
+    def finished(self, call: LLMCall, usage: Usage, service_s: float, now: float) -> None:
+        self.heard.append(service_s)
+
+
+def test_order_hears_each_second_of_service_once() -> None:
+    heard: list[float] = []
+    clock = FakeClock()
+
+    class Plugin:
+        @hookimpl
+        def create_order(self, options: NoOptions) -> Order:
+            order = Listening()
+            order.heard = heard
+            return order
+
+    class Slow(FakePreemptibleCore):
+        async def run(self, *arguments: Any) -> Any:
+            clock.advance(2.0)
+            return await super().run(*arguments)
+
+    core = Slow(slots=1)
+    plugins = {("order", "listening"): Plugin()}
+    with Kernel({"kernel": {"order": "listening"}}, plugins=plugins, clock=clock) as kernel:
+        kernel.add_core("slow", core)
+        for ticket in submit_together(kernel, [ask(3, name) for name in "ab"]):
+            ticket.result(20)
+    assert len(core.runs) == 4 and len(heard) == 2
+    assert sum(heard) == 2.0 * len(core.runs)

@@ -10,7 +10,11 @@ import pytest
 from checkout import distributions, files, imports, product_modules, project, read, within
 
 PLUGIN = ("agentkernel.api",)
-PLUGIN_TESTS = (*PLUGIN, "agentkernel.testing")
+PLUGIN_TESTS = (
+    *PLUGIN,
+    *("agentkernel.testing", "agentkernel.AsyncClient", "agentkernel.Client", "agentkernel.Kernel"),
+)
+"""Beside the kits, what a user drives the plugin with."""
 ADAPTER = ("agentkernel.api", "agentkernel.sdk")
 PRIVATE = ("agentkernel.cli", "agentkernel.kernel")
 UNPICKLERS = ("_pickle", "cloudpickle", "dill", "joblib", "pickle", "shelve")
@@ -43,12 +47,21 @@ def module(folder: Path) -> str:
 
 
 def faults(kind: str, where: str, allowed: tuple[str, ...]) -> list[str]:
+    """Imports that are not allowed; those of a plugin that the distribution depends on are."""
     return [
         f"{path} imports {name}"
         for folder in distributions(kind)
         for path in files(f"{folder}/{where}/*.py")
-        for name in outside(read(path), module(folder), allowed)
+        for name in outside(read(path), module(folder), (*allowed, *plugins_below(folder)))
     ]
+
+
+def plugins_below(folder: Path) -> list[str]:
+    """The modules of the plugins in `project.dependencies`, as `nano` stands on `transformers`."""
+    names = {
+        re.split(r"[^\w.-]", line)[0] for line in project(folder)["project"].get("dependencies", [])
+    }
+    return [module(other) for other in distributions("plugins") if other.name in names]
 
 
 @pytest.mark.parametrize(

@@ -119,8 +119,7 @@ class Scheduler:
         assert isinstance(call, LLMCall)
         self.give_back(ticket, core, usage, error)
         if self._observers:
-            started = now if ticket._started is None else ticket._started
-            service_s = now - started - ticket._suspended_s
+            service_s, ticket._service_s = ticket._service_s, 0.0
             for observer in self._observers:
                 try:
                     if isinstance(observer, Order):
@@ -142,6 +141,7 @@ class Scheduler:
         """The slot of a call is free; it was suspended or ended."""
         now, call = self._clock(), ticket.call
         assert isinstance(call, LLMCall)
+        ticket._service_s += now - (now if ticket._admitted is None else ticket._admitted)
         core.end_turn(ticket.id)
         core.give_back()
         for admission in self._admissions:

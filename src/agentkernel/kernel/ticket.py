@@ -45,6 +45,7 @@ class Ticket(Wakeable, Generic[T]):
         "_outcome",
         "_preemptions",
         "_retry_timer",
+        "_service_s",
         "_started",
         "_submitted",
         "_suspended_s",
@@ -72,6 +73,7 @@ class Ticket(Wakeable, Generic[T]):
         self._started: float | None = None
         self._first_token: float | None = None
         self._left_core_at: float | None = None
+        self._service_s = 0.0
         self._suspended_s = 0.0
         self._attempts = 0
         self._preemptions = 0
