@@ -3,7 +3,7 @@
 Every environment is made afresh (with uv that takes a second), so what a session proves holds for a
 clean installation. Plugins and adapters are found on disk: a new folder under `plugins/` or
 `adapters/` is tested from then on. Local projects are installed in one call, so that uv takes them
-from this checkout and not from an index.
+from this checkout and not from an index. Sessions whose plugins run local models need torch.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv"
@@ -41,6 +42,28 @@ MANUAL = "# nox: manual"
 KERNEL = Path()
 PLUGINS = sorted(path.parent for path in Path().glob("plugins/*/pyproject.toml"))
 ADAPTERS = sorted(path.parent for path in Path().glob("adapters/*/pyproject.toml"))
+TORCH = "torch==2.13.0"
+
+
+def required_plugins(folder: Path) -> list[Path]:
+    """The plugins that a plugin depends on."""
+    names = dependencies(folder)
+    return [plugin for plugin in PLUGINS if plugin.name in names]
+
+
+def needs_torch(folder: Path) -> bool:
+    """Whether a plugin depends on torch, itself or through another one."""
+    return "torch" in dependencies(folder) or any(map(needs_torch, required_plugins(folder)))
+
+
+def dependencies(folder: Path) -> set[str]:
+    """The names in `project.dependencies`."""
+    project = nox.project.load_toml(folder / "pyproject.toml")["project"]
+    return {Requirement(text).name for text in project.get("dependencies", [])}
+
+
+TORCH_PLUGINS = [folder for folder in PLUGINS if needs_torch(folder)]
+LIGHT_PLUGINS = [folder for folder in PLUGINS if folder not in TORCH_PLUGINS]
 
 
 def framework_ends(adapter: Path) -> list[Path]:
@@ -65,7 +88,21 @@ def install(
     """Install local projects (editable), dependency groups of the root, and what `extra` says."""
     editable = [part for project in projects for part in ("-e", str(project))]
     grouped = [part for group in groups for part in ("--group", group)]
-    session.install(*editable, *grouped, *extra)
+    torch = fetch_torch(session) if {*projects} & {*TORCH_PLUGINS} else []
+    session.install(*editable, *grouped, *extra, *torch)
+
+
+def fetch_torch(session: nox.Session) -> list[str]:
+    """Arguments that install torch from a folder to which pip has downloaded it once.
+
+    Which build of torch is wanted (for CPUs, for one CUDA version) is said in pip's settings, and uv does not read those.
+    """
+    folder = session.cache_dir / f"{TORCH}-py{session.python or HERE}"
+    if not any(folder.glob("*.whl")):
+        session.install("pip")
+        download = ("pip", "download", "--no-deps", "--only-binary=:all:", "-d", str(folder), TORCH)
+        session.run_install("python", "-m", *download)
+    return ["--find-links", str(folder), TORCH]
 
 
 def requirements_of_frameworks() -> list[str]:
@@ -110,17 +147,17 @@ def imports(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def unit(session: nox.Session) -> None:
-    """The kernel's tests, with all plugins, on every supported Python."""
-    install(session, KERNEL, *PLUGINS)
+    """The kernel's tests, with all plugins but those of local models, on every supported Python."""
+    install(session, KERNEL, *LIGHT_PLUGINS)
     pytest(session, "tests/unit", "tests/rules", "tests/integration")
 
 
 @nox.session
 @nox.parametrize("name", [nox.param(folder.name, id=folder.name) for folder in PLUGINS])
 def plugin(session: nox.Session, name: str) -> None:
-    """The tests of one plugin, with no other plugin installed."""
+    """The tests of one plugin, with no other plugin installed but those that it needs."""
     folder = Path("plugins") / name
-    install(session, KERNEL, folder)
+    install(session, KERNEL, folder, *required_plugins(folder))
     pytest(session, folder / "tests")
 
 
@@ -143,7 +180,7 @@ def bare(session: nox.Session) -> None:
 def adapter(session: nox.Session, framework: str) -> None:
     """One adapter with the real framework, its oldest or its latest supported version."""
     requirements = FRAMEWORKS[framework]
-    install(session, KERNEL, *PLUGINS, requirements.parent, extra=["-r", str(requirements)])
+    install(session, KERNEL, *LIGHT_PLUGINS, requirements.parent, extra=["-r", str(requirements)])
     pytest(session, requirements.parent / "tests")
 
 
@@ -165,13 +202,20 @@ def docs(session: nox.Session) -> None:
     pytest(session, "tests/docs")
 
 
+def wheel_name(folder: Path) -> str:
+    """How the files of a distribution begin."""
+    return folder.name.replace("-", "_")
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Wheels and source distributions of everything; the wheels work in a clean environment."""
     folder = Path(session.create_tmp()) / "dist"
     shutil.rmtree(folder, ignore_errors=True)
     session.run("uv", "build", "--all-packages", "-q", "--out-dir", str(folder), external=True)
-    session.install(*map(str, sorted(folder.glob("*.whl"))))
+    heavy = {path for each in TORCH_PLUGINS for path in folder.glob(f"{wheel_name(each)}-*.whl")}
+    session.install(*map(str, sorted({*folder.glob("*.whl")} - heavy)))
+    session.install("--no-deps", *map(str, sorted(heavy)))  # they are found without torch, too
     session.run("ak", "--help")
     session.run("ak", "plugin", "ls", "--json")
 
@@ -190,18 +234,21 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Which lines and branches of the kernel its tests reach."""
-    install(session, KERNEL, *PLUGINS, groups=["coverage"])
+    install(session, KERNEL, *LIGHT_PLUGINS, groups=["coverage"])
     session.run("coverage", "run", "-m", "pytest", "tests/unit", *session.posargs)
     session.run("coverage", "report")
 
 
 @nox.session(python=FRAMEWORK_PYTHON)
 def demo(session: nox.Session) -> None:
-    """AutoGen agents under the kernel, in one command."""
+    """AutoGen agents on a local model, without and with the kernel, in one command."""
     autogen = Path("adapters/agentkernel-autogen")
     framework = ["-r", str(framework_ends(autogen)[0])]
-    install(session, KERNEL, *PLUGINS, autogen, groups=[], extra=framework)
-    session.run("python", "examples/main_job.py", *session.posargs)
+    install(session, KERNEL, *PLUGINS, autogen, groups=[], extra=[*framework, "accelerate"])
+    # `transformers serve` needs a newer openai than that AutoGen: it gets a folder of its own.
+    serving = str(Path(session.create_tmp()).resolve() / "serving")
+    session.install("--target", serving, "openai>=1.98", "fastapi", "uvicorn")
+    session.run("python", "examples/main_job.py", "--server-packages", serving, *session.posargs)
 
 
 @nox.session(venv_backend="none")
@@ -218,6 +265,6 @@ def ci(session: nox.Session) -> None:
         *("examples", "docs", "build", "bench"),
     ):
         session.notify(name)
-    session.notify("demo", posargs=["--programs", "24", "--agents", "12"])
+    session.notify("demo", posargs=["--quick"])
     for python in PYTHONS if os.environ.get("CI") else here:
         session.notify(f"unit-{python}")

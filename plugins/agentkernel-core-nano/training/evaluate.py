@@ -23,7 +23,7 @@ from agentkernel_core_nano import weights_path
 from agentkernel_core_nano.questions import KINDS, NO_TOOL, Question, generate
 from agentkernel_core_nano.tools import make_tools, run
 
-__all__ = ["Model", "Score", "answers", "calls", "chains", "missing_tools"]
+__all__ = ["Model", "Score", "answers", "calls", "chains", "refusals"]
 
 Message = dict[str, Any]
 BEGIN, END = "<tool_call>\n", "\n</tool_call>"
@@ -138,9 +138,11 @@ def chains(model: Model, questions: Sequence[Question], earlier: int = 0) -> Sco
     return Score((q, f"{call} {answer}", f"{q.call} {right}") for q, call, answer, right in rows)
 
 
-def missing_tools(model: Model, questions: Sequence[Question]) -> Score:
-    """What is said where the one tool that fits is not offered."""
-    prompts = [Prompt([_user(q)], [name for name in KINDS if name != q.tool]) for q in questions]
+def refusals(model: Model, questions: Sequence[Question], *, others: bool) -> Score:
+    """What is said where the one tool that fits is not offered: all ``others`` are, or none."""
+    prompts = [
+        Prompt([_user(q)], [name for name in KINDS if others and name != q.tool]) for q in questions
+    ]
     return Score(zip(questions, model.say(prompts), [NO_TOOL] * len(questions), strict=True))
 
 
@@ -194,11 +196,13 @@ def measure(model: Model, seed: int, count: int) -> dict[str, Score]:
         "exact calls, held-out questions": calls(model, held_out),
         "exact calls, names never seen": calls(model, unseen),
         "whole chains, half of them with names never seen": chains(model, mixed),
-        "whole chains after two earlier turns": chains(model, mixed, earlier=2),
+        "whole chains after two earlier questions": chains(model, mixed, earlier=2),
+        "whole chains after eight earlier questions": chains(model, mixed, earlier=8),
         "answers that report an error": answers(
             model, mixed, lambda q: "Error: the service is down"
         ),
-        "the fitting tool is missing, and is said to be": missing_tools(model, mixed),
+        "no tool is offered, and that is said": refusals(model, mixed, others=False),
+        "only the fitting tool is missing, and that is said": refusals(model, mixed, others=True),
     }
 
 

@@ -27,7 +27,7 @@ class _Stack:
 
     Attributes:
         distance: tokens that write all of it, at most.
-        depth: JSON objects and arrays that are open.
+        depth: JSON objects and arrays that are open, but for one that has just begun.
         near_bound: see :attr:`Repeat.near_bound`; of any repeat in it.
     """
 
@@ -54,7 +54,7 @@ class Progress:
     Attributes:
         distance: the fewest tokens that finish the answer, over all stacks; 0 when it may end here.
         worst: the most that any stack needs.
-        depth: JSON objects and arrays that are open, at most.
+        depth: the most of them that are open, of any stack.
         near_bound: the EBNF text allows tokens here that the grammar does not.
     """
 

@@ -62,7 +62,9 @@ def check_schema(schema: Any, where: str = "") -> None:
     draft = schema.get("$schema", _DRAFTS[0]) if isinstance(schema, Mapping) else _DRAFTS[0]
     if str(draft).rstrip("#") not in _DRAFTS:  # jsonschema_rs would look for others in the network
         known = ", ".join(_DRAFTS)
-        raise InvalidOutputSchema(f"expected one of {known}; found {draft!r}", where=f"{where}/$schema")
+        raise InvalidOutputSchema(
+            f"expected one of {known}; found {draft!r}", where=f"{where}/$schema"
+        )
     try:
         jsonschema_rs.meta.validate(schema)
     except jsonschema_rs.ValidationError as error:

@@ -139,14 +139,10 @@ def _unsigned(grammar: Grammar, low: int, high: int, places: int) -> Expression:
 
 
 def _fraction(grammar: Grammar, low: int, high: int, places: int) -> Expression:
-    """``.`` and digits that stand for ``low`` to ``high`` in units of the last place; nothing for 0."""
-    options = []
-    if high > 0:
-        some = _trimmed(grammar, low, high, places)
-        options.append(grammar.joined(grammar.literal("."), grammar.choice(some)))
-    if low == 0:
-        options.append(grammar.empty)
-    return grammar.choice(options)
+    """``.`` and digits that stand for ``low`` to ``high`` in units of the last place; nothing, too, for 0."""
+    digits = grammar.choice(_trimmed(grammar, low, high, places))
+    fraction = grammar.joined(grammar.literal("."), digits)
+    return fraction if low else _optional(grammar, fraction)
 
 
 def _trimmed(grammar: Grammar, low: int, high: int, places: int) -> list[Expression]:
@@ -161,7 +157,7 @@ def _trimmed(grammar: Grammar, low: int, high: int, places: int) -> list[Express
         if first == 0 and last == unit - 1:
             full.append(digit)
             continue
-        more = _trimmed(grammar, first, last, places - 1) if last else []
+        more = _trimmed(grammar, first, last, places - 1)
         rest = grammar.choice([*more, grammar.empty] if first == 0 else more)
         options.append(grammar.joined(grammar.literal(str(digit)), rest))
     if full:

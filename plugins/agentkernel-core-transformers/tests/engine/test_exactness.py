@@ -15,6 +15,7 @@ from agentkernel_core_transformers import _snapshot
 from agentkernel_core_transformers._engine import Engine, EngineOptions
 from agentkernel_core_transformers._generation import Generation, SamplingParams
 from agentkernel_core_transformers._model import LoadedModel, adopt_model
+from agentkernel_core_transformers._rows import Linear
 
 MODELS = [
     (family, dtype) for family in ("llama", "qwen2") for dtype in (torch.float32, torch.bfloat16)
@@ -153,7 +154,8 @@ def alone(model: LoadedModel, jobs: list[Job], **options: int) -> None:
         if not left:
             done.set()
 
-    engine = Engine(model, EngineOptions(slots=1, prefix_cache_bytes=0, **options), told)
+    chosen = EngineOptions(**{"slots": 1, "prefix_cache_bytes": 0, **options})
+    engine = Engine(model, chosen, told)
     generations = [Generation(job.prompt, job.sampling) for job in jobs]
     by_id = {id(g): job for g, job in zip(generations, jobs, strict=True)}
     engine.on_logits = lambda g, row: by_id[id(g)].rows.append(row.clone())
@@ -233,6 +235,26 @@ def test_a_batch_of_odd_shapes_gives_the_bits_of_the_lone_run(
         play.run(threads=threads)
         play.restart()
     compare(expected, played)
+
+
+@pytest.mark.parametrize(("row_block", "equal"), [(16, True), (0, False)])
+def test_row_blocks_keep_the_bits_where_products_round_by_the_number_of_rows(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch, row_block: int, equal: bool
+) -> None:
+    """As those of other libraries and processors do."""
+    multiply = Linear.__call__
+
+    def rounding(self: Linear, x: torch.Tensor) -> torch.Tensor:
+        return multiply(self, x) * (1 if len(x) in (16, 64) else 1 + len(x) * 2**-20)
+
+    monkeypatch.setattr(Linear, "__call__", rounding)
+    together, lone = make_jobs(1), make_jobs(1)
+    alone(model, lone, row_block=row_block)
+    alone(model, together, row_block=row_block, slots=8)
+    pairs = [
+        pair for a, b in zip(lone, together, strict=True) for pair in zip(a.rows, b.rows, strict=True)
+    ]
+    assert all(torch.equal(a, b) for a, b in pairs) is equal
 
 
 def test_the_schedules_do_interrupt(model: LoadedModel, tmp_path: Path) -> None:

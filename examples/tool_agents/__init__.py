@@ -1,0 +1,1 @@
+"""The agents and the server of `main_job.py`."""
