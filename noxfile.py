@@ -64,6 +64,9 @@ def dependencies(folder: Path) -> set[str]:
 
 TORCH_PLUGINS = [folder for folder in PLUGINS if needs_torch(folder)]
 LIGHT_PLUGINS = [folder for folder in PLUGINS if folder not in TORCH_PLUGINS]
+_EXTRAS = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
+STANDARD_PLUGINS = [folder for folder in PLUGINS if folder.name in _EXTRAS["standard"]]
+"""What stands beside any framework; further plugins have pins of their own."""
 
 
 def framework_ends(adapter: Path) -> list[Path]:
@@ -180,7 +183,8 @@ def bare(session: nox.Session) -> None:
 def adapter(session: nox.Session, framework: str) -> None:
     """One adapter with the real framework, its oldest or its latest supported version."""
     requirements = FRAMEWORKS[framework]
-    install(session, KERNEL, *LIGHT_PLUGINS, requirements.parent, extra=["-r", str(requirements)])
+    framework = ["-r", str(requirements)]
+    install(session, KERNEL, *STANDARD_PLUGINS, requirements.parent, extra=framework)
     pytest(session, requirements.parent / "tests")
 
 
@@ -244,7 +248,8 @@ def demo(session: nox.Session) -> None:
     """AutoGen agents on a local model, without and with the kernel, in one command."""
     autogen = Path("adapters/agentkernel-autogen")
     framework = ["-r", str(framework_ends(autogen)[0])]
-    install(session, KERNEL, *PLUGINS, autogen, groups=[], extra=[*framework, "accelerate"])
+    plugins = [*STANDARD_PLUGINS, *TORCH_PLUGINS]
+    install(session, KERNEL, *plugins, autogen, groups=[], extra=[*framework, "accelerate"])
     # `transformers serve` needs a newer openai than that AutoGen: it gets a folder of its own.
     serving = str(Path(session.create_tmp()).resolve() / "serving")
     session.install("--target", serving, "openai>=1.98", "fastapi", "uvicorn")
