@@ -64,6 +64,14 @@ def dependencies(folder: Path) -> set[str]:
 
 TORCH_PLUGINS = [folder for folder in PLUGINS if needs_torch(folder)]
 LIGHT_PLUGINS = [folder for folder in PLUGINS if folder not in TORCH_PLUGINS]
+DEFAULT_SCHEDULING = [
+    Path("plugins") / name
+    for name in (
+        "agentkernel-admission-slots",
+        "agentkernel-order-fifo",
+        "agentkernel-placement-least-loaded",
+    )
+]
 _EXTRAS = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
 STANDARD_PLUGINS = [folder for folder in PLUGINS if folder.name in _EXTRAS["standard"]]
 """What stands beside any framework; further plugins have pins of their own."""
@@ -158,17 +166,17 @@ def unit(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("name", [nox.param(folder.name, id=folder.name) for folder in PLUGINS])
 def plugin(session: nox.Session, name: str) -> None:
-    """The tests of one plugin, with no other plugin installed but those that it needs."""
+    """The tests of one plugin, with no others but those that it needs and the kernel's default scheduling."""
     folder = Path("plugins") / name
-    install(session, KERNEL, folder, *required_plugins(folder))
+    install(session, KERNEL, folder, *required_plugins(folder), *DEFAULT_SCHEDULING)
     pytest(session, folder / "tests")
 
 
 @nox.session
 def combo(session: nox.Session) -> None:
-    """All plugins together."""
+    """All plugins together. The tests of those that need torch are long, and run once, in `plugin`."""
     install(session, KERNEL, *PLUGINS, groups=["combo"])
-    pytest(session, "tests/combo", *(folder / "tests" for folder in PLUGINS))
+    pytest(session, "tests/combo", *(folder / "tests" for folder in LIGHT_PLUGINS))
 
 
 @nox.session
