@@ -43,7 +43,7 @@ def main(arguments):
 def install_tools():
     """Install the pinned tools, unless they are there. Returns what went wrong, if anything."""
     stamp = VENV / "tools.txt"
-    wanted = "\n".join([*TOOLS, sys.version, ""])
+    wanted = "\n".join([*TOOLS, sys.version, str(VENV), ""])
     if stamp.is_file() and stamp.read_text() == wanted:
         return None
     create = [sys.executable, "-m", "venv", "--clear", VENV]

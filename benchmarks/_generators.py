@@ -100,11 +100,11 @@ class StaticBatch(Generator):
 class ContinuousBatching(Generator):
     """transformers' own continuous batching: a manager that runs on.
 
-    The options are the best of those tried on CPU (tokens per CPU-second, this request mix, 3M and 25M parameters, 16
-    and 32 requests): pages of 16, 32, 64 and 256 tokens; 64, 128, 256, 512, 1024 and 8192 tokens in a batch; 2, 4, 8
-    and any number of requests in a batch (its attention is one masked product of all queries with all keys, so many
-    requests at once cost more than they save); SDPA and eager attention; FIFO and prefill first; with and without
-    block sharing; compiled (slower: it compiles anew for every shape).
+    The options are the best of those tried on CPU, by tokens per CPU-second of this request mix with 16 and 32 requests
+    of 3M and 25M parameters and 16 of 100M: pages of 16, 32, 64 and 256 tokens; 64, 128, 256, 512, 1024 and 8192 tokens
+    in a batch; 2, 4, 8, 16 and any number of requests in a batch (its attention is one masked product of all queries
+    with all keys, so that many requests at once cost more than they save); SDPA and eager attention; FIFO and prefill
+    first; with and without block sharing; and, with 3M, compiled, which was much slower: shapes change from step to step.
     """
 
     def __init__(self, model: PreTrainedModel, longest_tokens: int) -> None:

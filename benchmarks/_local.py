@@ -97,7 +97,7 @@ def cost() -> Iterator[Cost]:
 
 def mix(
     count: int,
-    seed: int,
+    seed: int | str,
     *,
     prompt: tuple[int, int] = (32, 512),
     new_tokens: tuple[int, int] = (16, 128),

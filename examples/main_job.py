@@ -47,14 +47,20 @@ class Run:
     results: list[Result]
 
     @property
+    def failed(self) -> int:
+        """Programs that raised."""
+        return sum(result.error is not None for result in self.results)
+
+    @property
     def right(self) -> int:
         """Questions that were answered right."""
         return sum(result.right for result in self.results)
 
     @property
     def rate(self) -> float:
-        """Programs per second."""
-        return len(self.results) / max(result.ended_s for result in self.results)
+        """Programs per second that came to their end."""
+        finished = len(self.results) - self.failed
+        return finished / max(result.ended_s for result in self.results)
 
     def time_s(self, share: float | None = None) -> float:
         """Seconds from the start of a program to its end: the mean, or what ``share`` of them stayed below."""
@@ -70,8 +76,8 @@ def wrapped(threads: int) -> Iterator[str]:
         yield NOWHERE
         saw = agentkernel.current_kernel().stats()
         console.print(
-            f"The kernel saw {saw.llm_calls} LLM calls and {saw.tool_calls} tool calls of {saw.programs} programs, "
-            f"{saw.input_tokens + saw.output_tokens:,} tokens, {saw.retries} retries, {saw.failed} failures."
+            f"With the warm-up, the kernel saw {saw.llm_calls} LLM calls and {saw.tool_calls} tool calls of {saw.programs} "
+            f"programs, {saw.input_tokens + saw.output_tokens:,} tokens, {saw.retries} retries, {saw.failed} failures."
         )
     finally:
         agentkernel.unwrap()
@@ -94,12 +100,11 @@ def run(
     )
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task(f"{column}: starts", total=len(questions), right=0, start=False)
-        right = 0
+        right: list[bool] = []
 
         def show(result: Result) -> None:
-            nonlocal right
-            right += result.right
-            progress.update(bar, advance=1, right=right)
+            right.append(result.right)
+            progress.update(bar, completed=len(right), right=sum(right))
 
         with serving() as base_url:
             run_all(warm_up, base_url, at_once=agents)
@@ -175,10 +180,7 @@ def table(runs: Sequence[Run]) -> Table:
         first = value(runs[0])
         return lambda each: f"{value(each):.2f}{unit} ({ratio(value(each) / first):.1f}x)"
 
-    row(
-        "programs failed",
-        lambda each: str(sum(result.error is not None for result in each.results)),
-    )
+    row("programs failed", lambda each: str(each.failed))
     row("right answers", lambda each: f"{each.right} of {len(each.results)}")
     row("LLM calls", lambda each: str(sum(result.llm_calls for result in each.results)))
     row("programs per second", compared(lambda each: each.rate, lambda ratio: ratio, ""))

@@ -106,9 +106,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _environment(threads: int, packages: Path | None) -> dict[str, str]:
-    # Without the first two it would ask the hub for the model and the package index for its own newer version.
-    quiet = ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_UPDATE_CHECK", "HF_HUB_DISABLE_TELEMETRY")
-    environment = {**os.environ, **dict.fromkeys(quiet, "1")}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     if packages is not None:
         environment["PYTHONPATH"] = str(packages)
@@ -131,5 +129,7 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], port: int, log: Path) 
             if http.getresponse().status == 200:
                 return
         time.sleep(0.2)
+    status = process.poll()
+    found = "it takes too long" if status is None else f"it ended with status {status}"
     printed = "\n".join(log.read_text("utf-8", "replace").splitlines()[-20:])
-    raise RuntimeError(f"transformers serve did not start within {START_LIMIT_S:.0f} s:\n{printed}")
+    raise RuntimeError(f"transformers serve did not start: {found}. It printed:\n{printed}")

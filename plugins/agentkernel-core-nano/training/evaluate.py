@@ -1,4 +1,4 @@
-"""Evaluate the weights as shipped: ``python training/evaluate.py [--weights DIR] [--seed S] [--count N] [--json FILE]``.
+"""Evaluate the weights as shipped: ``python training/evaluate.py [--weights DIR] [--seed S] [--count N]``.
 
 Greedy decoding with transformers' ``generate``; nothing is repaired or constrained. The questions cannot occur in training:
 ``agentkernel_core_nano.questions`` keeps texts and names apart by digest, whatever the seeds. A call counts when every
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from agentkernel_core_nano import weights_path
 from agentkernel_core_nano.questions import KINDS, NO_TOOL, Question, generate
 from agentkernel_core_nano.tools import make_tools, run
 
-__all__ = ["Model", "Score", "answers", "calls", "chains", "refusals"]
+__all__ = ["Model", "Score", "answers", "calls", "chains", "other_wordings", "refusals"]
 
 Message = dict[str, Any]
 BEGIN, END = "<tool_call>\n", "\n</tool_call>"
@@ -146,6 +146,12 @@ def refusals(model: Model, questions: Sequence[Question], *, others: bool) -> Sc
     return Score(zip(questions, model.say(prompts), [NO_TOOL] * len(questions), strict=True))
 
 
+def other_wordings() -> list[Question]:
+    """Questions that no pattern made: how far the model goes beyond the sentences that it learned."""
+    lines = (Path(__file__).parent / "other_wordings.jsonl").read_text().splitlines()
+    return [Question(row["tool"], **row) for row in map(json.loads, lines)]
+
+
 def _history(questions: Sequence[Question], at: int, earlier: int) -> list[Message]:
     messages: list[Message] = []
     for step in range(earlier, 0, -1):
@@ -184,26 +190,22 @@ def _run(call: str) -> str:
     return run(make_tools({"door pin": "4417", "locker code": "93", "dog": "Rex"}), *_parsed(call))
 
 
-def measure(model: Model, seed: int, count: int) -> dict[str, Score]:
-    """All scores: ``count`` held-out questions and half as many in each other row."""
-    half = max(1, count // 2)
+def measure(model: Model, seed: int, count: int, earlier: int) -> Iterator[tuple[str, Score]]:
+    """All scores by name: ``count`` held-out questions and half as many in each other row."""
+    half = max(2, count // 2)
     held_out = generate(seed, count, held_out=True)
     unseen = generate(seed + 1, half, unseen_names=True)
-    mixed = generate(seed + 2, half // 2, held_out=True) + generate(
-        seed + 3, half - half // 2, unseen_names=True
-    )
-    return {
-        "exact calls, held-out questions": calls(model, held_out),
-        "exact calls, names never seen": calls(model, unseen),
-        "whole chains, half of them with names never seen": chains(model, mixed),
-        "whole chains after two earlier questions": chains(model, mixed, earlier=2),
-        "whole chains after eight earlier questions": chains(model, mixed, earlier=8),
-        "answers that report an error": answers(
-            model, mixed, lambda q: "Error: the service is down"
-        ),
-        "no tool is offered, and that is said": refusals(model, mixed, others=False),
-        "only the fitting tool is missing, and that is said": refusals(model, mixed, others=True),
-    }
+    mixed = generate(seed + 2, half // 2, held_out=True)
+    mixed += generate(seed + 3, half - half // 2, unseen_names=True)
+    yield "exact calls, held-out questions", calls(model, held_out)
+    yield "exact calls, names never seen", calls(model, unseen)
+    yield "exact calls, other wordings, written by hand", calls(model, other_wordings())
+    yield "whole chains, half of them with names never seen", chains(model, mixed)
+    yield f"whole chains after {earlier} earlier questions", chains(model, mixed, earlier)
+    reported = answers(model, mixed, lambda q: "Error: the service is down")
+    yield "answers that report an error", reported
+    yield "no tool is offered, and that is said", refusals(model, mixed, others=False)
+    yield "only the fitting tool is missing, and that is said", refusals(model, mixed, others=True)
 
 
 def main() -> None:
@@ -212,29 +214,25 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=weights_path())
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--earlier", type=int, default=2, help="questions before those of one row")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--show", type=int, default=0, help="wrong ones to print of each row")
     options = parser.parse_args()
-    scores = measure(Model(options.weights), options.seed, options.count)
-    for name, score in scores.items():
-        print(f"{name:50} {score.share:6.1%} of {score.asked.total()}")
+    rows = []
+    for name, score in measure(
+        Model(options.weights), options.seed, options.count, options.earlier
+    ):
+        by_kind = {kind: score.right[kind] / n for kind, n in sorted(score.asked.items())}
+        rows.append(
+            {"name": name, "share": score.share, "count": score.asked.total(), "by_kind": by_kind}
+        )
+        print(f"{name:52} {score.share:6.1%} of {score.asked.total()}")
         print(
-            "   "
-            + "  ".join(
-                f"{kind} {score.right[kind] / n:.1%}" for kind, n in sorted(score.asked.items())
-            )
+            "   " + "  ".join(f"{kind} {share:.1%}" for kind, share in by_kind.items()), flush=True
         )
         for text, found, expected in score.wrong[: options.show]:
             print(f"   {text!r}\n      found    {found!r}\n      expected {expected!r}")
     if options.json:
-        rows = {
-            name: {
-                "share": s.share,
-                "count": s.asked.total(),
-                "by_kind": {k: s.right[k] / n for k, n in s.asked.items()},
-            }
-            for name, s in scores.items()
-        }
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
 
 

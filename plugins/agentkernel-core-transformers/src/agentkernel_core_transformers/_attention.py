@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from agentkernel_core_transformers._sequence import Sequence
 
-__all__ = ["Attention", "CausalMasks", "Segment", "SequenceAttention"]
+__all__ = ["Attention", "KVStore", "Segment", "SequenceKVStore"]
 
 
 class Segment(NamedTuple):
@@ -48,13 +48,57 @@ class Attention(Protocol):
         """The same for the last token of some segments: row i of ``queries`` belongs to ``segments[i]``."""
 
 
-class SequenceAttention:
-    """One call of torch's attention a segment. Segments of one token come first.
+class KVStore(Protocol):
+    """Where the KV of running sequences lies. Used by one thread."""
+
+    def enter(self, sequence: Sequence) -> None:
+        """Make room for all of a sequence's positions; one that was suspended finds its KV there again."""
+
+    def leave(self, sequence: Sequence, *, keep: bool) -> None:
+        """Give the room back; with ``keep`` the computed positions stay in ``sequence.kv``."""
+
+    def read(self, sequence: Sequence, start: int, stop: int) -> torch.Tensor:
+        """KV of some positions: float[layers, 2, KV heads, positions, width]. It may be a view."""
+
+    def write(self, sequence: Sequence, start: int, kv: torch.Tensor) -> None:
+        """Set the KV of positions from ``start`` on."""
+
+    def attention(self, segments: Rows[Segment]) -> Attention:
+        """The attention of a step; segments of one token come first."""
+
+
+class SequenceKVStore:
+    """Every sequence's KV is a tensor of its own, which it keeps when it is suspended."""
+
+    def __init__(self, *, scale: float, dtype: torch.dtype, device: torch.device) -> None:
+        self._scale = scale
+        self._masks = _CausalMasks(dtype, device)
+
+    def enter(self, sequence: Sequence) -> None:
+        if sequence.kv is None:
+            sequence.allocate()
+
+    def leave(self, sequence: Sequence, *, keep: bool) -> None:
+        pass
+
+    def read(self, sequence: Sequence, start: int, stop: int) -> torch.Tensor:
+        assert sequence.kv is not None
+        return sequence.kv[:, :, :, start:stop]
+
+    def write(self, sequence: Sequence, start: int, kv: torch.Tensor) -> None:
+        self.read(sequence, start, start + kv.shape[3]).copy_(kv)
+
+    def attention(self, segments: Rows[Segment]) -> Attention:
+        return _SequenceAttention(segments, self._masks, self._scale)
+
+
+class _SequenceAttention:
+    """One call of torch's attention a segment.
 
     A token's result depends on its segment's borders and its own sequence only.
     """
 
-    def __init__(self, segments: Rows[Segment], masks: CausalMasks, scale: float) -> None:
+    def __init__(self, segments: Rows[Segment], masks: _CausalMasks, scale: float) -> None:
         self._scale = scale
         self._singles = sum(1 for s in segments if s.stop - s.start == 1)
         self._lengths = [s.stop - s.start for s in segments]
@@ -123,7 +167,7 @@ class SequenceAttention:
         return [*self._lengths, padding] if padding else self._lengths
 
 
-class CausalMasks:
+class _CausalMasks:
     """Additive masks of prefill chunks, as views of one matrix. Used by one thread."""
 
     def __init__(self, dtype: torch.dtype, device: torch.device) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -94,7 +94,14 @@ def compile_calls(
     text = compile_text(vocabulary, compiler, grammar, root)
     marker = form.marker.encode()
     token = vocabulary.special_ids.get(form.marker)
-    entries = tuple(_entries(text, marker, token, held) for held in range(max(len(marker), 1)))
+    last = marker[-1:] or b"{"
+    completing = {
+        index: one for index, one in enumerate(vocabulary.texts) if one is not None and last in one
+    }
+    entries = tuple(
+        _entries(text, marker, token, marker[:held], completing)
+        for held in range(max(len(marker), 1))
+    )
     return CompiledCalls(text, marker, token, entries)
 
 
@@ -125,28 +132,24 @@ def _marked(grammar: Grammar, vocabulary: ConstraintVocabulary, text: str) -> Ex
 
 
 def _entries(
-    text: CompiledText, marker: bytes, special: int | None, held: int
+    text: CompiledText,
+    marker: bytes,
+    special: int | None,
+    begun: bytes,
+    completing: Mapping[int, bytes],
 ) -> tuple[tuple[int, ...], torch.Tensor]:
-    """The tokens that complete ``marker`` after ``held`` bytes of it, the shortest calls first."""
-    found = sorted(_completing(text, marker, held))
-    if special is not None:
-        after = Progress(text.root, text.units, text.vocabulary)
-        found.append(_Entry(after.distance_of(after.after(special)), special))
-    found.sort()
-    return tuple(one.distance for one in found), torch.tensor(
-        [one.token for one in found], dtype=torch.int64
-    )
-
-
-def _completing(text: CompiledText, marker: bytes, held: int) -> Iterator[_Entry]:
+    """The tokens that complete ``marker`` after ``begun``, a part of it, the shortest calls first."""
     progress = Progress(text.root, text.units, text.vocabulary)
-    begun = marker[:held]
-    for token, written in enumerate(text.vocabulary.texts):
-        if written is None:
-            continue
+    found = []
+    if special is not None:
+        found.append(_Entry(progress.distance_of(progress.after(special)), special))
+    for token, written in completing.items():
         called = _called(begun + written, marker)
         if called is not None:
-            yield _Entry(progress.distance_of(progress.after_units(called)), token)
+            found.append(_Entry(progress.distance_of(progress.after_units(called)), token))
+    found.sort()
+    tokens = torch.tensor([one.token for one in found], dtype=torch.int64)
+    return tuple(one.distance for one in found), tokens
 
 
 def _called(text: bytes, marker: bytes) -> bytes | None:

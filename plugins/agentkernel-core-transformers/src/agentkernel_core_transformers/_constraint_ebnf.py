@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from agentkernel.api import InvalidOutputSchema
 from agentkernel_core_transformers._constraint_expressions import (
     UNREACHABLE,
     Chars,
@@ -25,9 +26,15 @@ __all__ = ["to_ebnf"]
 
 _State = tuple[Expression, ...]
 
+_MOST_STATES = 20_000
+
 
 def to_ebnf(root: Expression) -> str:
-    """The EBNF of ``root``, whose grammar is priced. It counts repeats up to ``EXACT_REPEATS``."""
+    """The EBNF of ``root``, whose grammar is priced. It counts repeats up to ``EXACT_REPEATS``.
+
+    Raises:
+        InvalidOutputSchema: it would be too large.
+    """
     return _Writer().write(root)
 
 
@@ -51,6 +58,10 @@ class _Writer:
     def _name(self, state: _State) -> str:
         name = self._names.get(state)
         if name is None:
+            if len(self._names) >= _MOST_STATES:
+                raise InvalidOutputSchema(
+                    f"its grammar has more than {_MOST_STATES} states. Use smaller bounds in nested repeats"
+                )
             name = self._names[state] = f"s{len(self._names)}"
             self._waiting.append((name, state))
         return name

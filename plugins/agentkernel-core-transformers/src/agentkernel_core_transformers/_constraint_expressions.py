@@ -117,10 +117,12 @@ class Literal(Expression):
     def _derive(self, unit: int) -> Iterable[Rest]:
         if self._at + 1 == len(self.text):
             return ((),)
-        if self._next is None:
-            self._next = Literal(self.text, self._at + 1)
-            self._next._place(self._tokens)
-        return ((self._next,),)
+        following = self._next
+        if following is None:
+            following = Literal(self.text, self._at + 1)
+            following._place(self._tokens)
+            self._next = following  # when it is whole: other threads may find it
+        return ((following,),)
 
 
 class Bytes(Expression):
@@ -151,8 +153,9 @@ class Bytes(Expression):
         if longer:
             rest = self._tails.get(longer)
             if rest is None:
-                rest = self._tails[longer] = Bytes(longer, self._tails)
+                rest = Bytes(longer, self._tails)
                 rest.price(self._spelling)
+                self._tails[longer] = rest
             yield (rest,)
 
 

@@ -63,11 +63,15 @@ def compile_text(
         raise InvalidOutputSchema(
             "it has no finite value that this model's tokens can write. A recursive schema needs an alternative that ends"
         )
-    weights = growth(root, 256 + len(grammar.units))
+    try:
+        weights = growth(root, 256 + len(grammar.units))
+        ebnf = to_ebnf(root)
+    except RecursionError:
+        raise InvalidOutputSchema("it has too many optional parts in a row") from None
     sums = vocabulary.sums(weights[:256])
     for token, unit in grammar.units.items():
         sums[token] = weights[unit]
-    matched = compiler.compile_grammar(to_ebnf(root))
+    matched = compiler.compile_grammar(ebnf)
     return CompiledText(vocabulary, root, grammar.units, sums, int(sums.max()), matched)
 
 

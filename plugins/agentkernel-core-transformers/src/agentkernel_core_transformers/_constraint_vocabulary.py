@@ -45,13 +45,13 @@ class ConstraintVocabulary:
                 "Set eos_token_id in generation_config.json"
             )
         decoded = self._decoded(tokenizer)
-        special = {
-            token: text
-            for text, token in tokenizer.get_vocab().items()
-            if token < vocab_size and (token in self.eos_ids or _is_special(tokenizer, token))
-        }
+        added = tokenizer.added_tokens_decoder
+        special = {token for token, one in added.items() if one.special}
+        special |= self.eos_ids | set(tokenizer.all_special_ids)
         self.special_ids = {
-            text: token for token, text in special.items() if token not in self.eos_ids
+            text: token
+            for text, token in tokenizer.get_vocab().items()
+            if token in special and token < vocab_size and token not in self.eos_ids
         }
         self.texts = [
             text if 0 < len(text) <= LONGEST_TOKEN_BYTES and token not in special else None
@@ -117,11 +117,6 @@ class ConstraintVocabulary:
         found = torch.zeros(self.size, dtype=torch.int64)
         found.index_add_(0, self._owners, torch.tensor(weights)[self._bytes])
         return found.to(torch.int32)
-
-
-def _is_special(tokenizer: Any, token: int) -> bool:
-    added = tokenizer.added_tokens_decoder.get(token)
-    return (added is not None and added.special) or token in tokenizer.all_special_ids
 
 
 def _plain_chars(text: bytes | None) -> int:

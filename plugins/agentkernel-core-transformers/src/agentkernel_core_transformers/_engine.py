@@ -18,6 +18,7 @@ from agentkernel_core_transformers._prefix import PrefixCache
 from agentkernel_core_transformers._sequence import Sequence
 from agentkernel_core_transformers._step import Stepper
 from agentkernel_core_transformers._tokens import is_plain, take_token
+from agentkernel_core_transformers._varlen import make_kv_store
 
 __all__ = ["Engine", "EngineOptions", "EngineStats", "KVBudgetExceeded"]
 
@@ -211,9 +212,16 @@ class Engine:
             block_tokens=options.prefill_chunk_tokens,
             budget_bytes=options.prefix_cache_bytes,
         )
+        budget_tokens = options.kv_budget_bytes // model.kv_bytes_per_token
         self._stepper = Stepper(
-            model,
+            model.model,
             model.model.verified_row_blocks(options.row_block),
+            make_kv_store(
+                model,
+                budget_tokens=budget_tokens,
+                slots=options.slots,
+                exact=options.row_block > 0,
+            ),
             cache,
             prefill_budget_tokens=options.prefill_budget_tokens,
         )
@@ -248,8 +256,11 @@ class Engine:
         for sequence in list(self._running):
             limit = sequence.generation.time_slice.suspend_after_tokens
             if limit is not None and sequence.produced >= max(1, limit):
-                self._leave(sequence)
-                self._set_state(sequence.generation, "suspended")
+                try:
+                    self._leave(sequence, keep=True)
+                    self._set_state(sequence.generation, "suspended")
+                except Exception as error:  # noqa: BLE001 - no memory to keep one must not end the others
+                    self._fail(sequence.generation, error)
 
     def _admit(self) -> None:
         while self._queue and len(self._running) < self._options.slots:
@@ -268,7 +279,7 @@ class Engine:
         self.stats.queued, self.stats.running = len(self._queue), len(self._running)
 
     def _step(self) -> None:
-        involved = self._running
+        involved = list(self._running)
         try:
             segments = self._stepper.plan(self._running)
             involved = list(dict.fromkeys(segment.sequence for segment in segments))
@@ -277,8 +288,9 @@ class Engine:
                 self._take_tokens(sampled, logits)
         except Exception as error:  # noqa: BLE001 - out of memory, say: what was in the step fails, the engine goes on
             _log.exception("a step of %d generations failed", len(involved))
-            for sequence in list(involved):
-                self._fail(sequence.generation, error)
+            for sequence in involved:
+                if sequence.generation.state == "running":
+                    self._fail(sequence.generation, error)
         self.stats.steps += 1
         self.stats.prefilled, self.stats.cached = self._stepper.prefilled, self._stepper.cached
 
@@ -303,7 +315,8 @@ class Engine:
             elif generation.wants_tokens:
                 self._changed[id(generation)] = generation
 
-    def _leave(self, sequence: Sequence) -> None:
+    def _leave(self, sequence: Sequence, *, keep: bool) -> None:
+        self._stepper.leave(sequence, keep=keep)
         self._running.remove(sequence)
         self.stats.kv_bytes -= self._needed_bytes(sequence.generation)
         self.stats.running = len(self._running)
@@ -324,7 +337,7 @@ class Engine:
         sequence = generation.kv
         if isinstance(sequence, Sequence):
             if sequence in self._running:
-                self._leave(sequence)
+                self._leave(sequence, keep=False)
             elif sequence in self._queue:
                 self._queue.remove(sequence)
         generation.kv = None

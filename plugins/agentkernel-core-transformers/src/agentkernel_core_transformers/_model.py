@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from agentkernel.api import UnsupportedModel
-from agentkernel_core_transformers._attention import CausalMasks, Segment, SequenceAttention
+from agentkernel_core_transformers._attention import Segment, SequenceKVStore
 from agentkernel_core_transformers._checksum import tensor_checksum
 from agentkernel_core_transformers._decoder import Decoder, Sampled
 from agentkernel_core_transformers._generation import Generation, SamplingParams
@@ -94,7 +94,7 @@ def load_model(
 
     Raises:
         UnsupportedModel: the engine cannot run it exactly as its authors meant; the text says why.
-        OSError: files are missing.
+        OSError: files are missing; weights that are not safetensors count as missing.
     """
     folder = Path(path)
     config = AutoConfig.from_pretrained(
@@ -109,6 +109,7 @@ def load_model(
         config=config,
         dtype=dtype,
         local_files_only=True,
+        use_safetensors=True,
         trust_remote_code=trust_remote_code,
     )
     return adopt_model(model.to(device), tokenizer, consume=True)
@@ -190,9 +191,9 @@ def _compare(decoder: Decoder, probe: Sequence[int], expected: torch.Tensor) -> 
     """Raise UnsupportedModel unless the forward pass agrees with the model's own class, within rounding."""
     layout = KVLayout("", *decoder.kv_shape, decoder.dtype, decoder.device)
     sequence = KVSequence(Generation(probe, SamplingParams(max_new_tokens=0)), layout)
-    sequence.allocate()
-    masks = CausalMasks(decoder.dtype, decoder.device)
-    attention = SequenceAttention([Segment(sequence, 0, len(probe), 0)], masks, decoder.scale)
+    store = SequenceKVStore(scale=decoder.scale, dtype=decoder.dtype, device=decoder.device)
+    store.enter(sequence)
+    attention = store.attention([Segment(sequence, 0, len(probe), 0)])
     sampled = Sampled([len(probe) - 1], [0])
     logits = decoder.forward(probe, range(len(probe)), attention, sampled, RowBlocks())[0]
     difference = (logits.double() - expected.double()).norm() / expected.double().norm()

@@ -58,7 +58,7 @@ class PrefixCache:
         reachable = len(chain) == 1 or chain[-2] in self._blocks
         if chain[-1] in self._blocks or not reachable or kv.nbytes > self._budget_bytes:
             return
-        self._blocks[chain[-1]] = kv.clone()
+        self._blocks[chain[-1]] = kv.clone(memory_format=torch.contiguous_format)
         self.size_bytes += kv.nbytes
         self._touch(chain)
         while self.size_bytes > self._budget_bytes:

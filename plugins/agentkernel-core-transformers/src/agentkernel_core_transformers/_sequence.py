@@ -44,8 +44,8 @@ class Sequence:
     Attributes:
         generation: whose it is.
         layout: of ``kv``.
-        kv: float[layers, 2 (key, value), KV heads, capacity, head dimension], or None after its release. The capacity
-            is the prompt and the longest answer, reserved at once: growing would copy.
+        kv: float[layers, 2 (key, value), KV heads, positions, width], with room for prompt and longest answer, reserved
+            at once: growing would copy. None after its release, and while a paged store has it.
         computed: positions whose KV is there. While it decodes, all but the last token's.
         produced: tokens generated in this run.
         digests: of the prompt's full blocks, for the prefix cache.

@@ -6,14 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from agentkernel_core_transformers._attention import (
-    Attention,
-    CausalMasks,
-    Segment,
-    SequenceAttention,
-)
-from agentkernel_core_transformers._decoder import Sampled
-from agentkernel_core_transformers._model import LoadedModel
+from agentkernel_core_transformers._attention import KVStore, Segment
+from agentkernel_core_transformers._decoder import Decoder, Sampled
 from agentkernel_core_transformers._prefix import PrefixCache
 from agentkernel_core_transformers._rows import RowBlocks
 from agentkernel_core_transformers._sequence import Sequence as KVSequence
@@ -38,27 +32,32 @@ class Stepper:
 
     def __init__(
         self,
-        model: LoadedModel,
+        decoder: Decoder,
         row_blocks: RowBlocks,
+        kv_store: KVStore,
         prefix_cache: PrefixCache,
         *,
         prefill_budget_tokens: int,
     ) -> None:
         self.prefilled = 0
         self.cached = 0
-        self._decoder = model.model
+        self._decoder = decoder
         self._row_blocks = row_blocks
+        self._store = kv_store
         self._cache = prefix_cache
         self._chunk_tokens = prefix_cache.block_tokens
         self._budget_tokens = prefill_budget_tokens
-        self._masks = CausalMasks(model.dtype, model.device)
 
     def enter(self, sequence: KVSequence) -> None:
-        """Make room for a sequence's KV, unless it has it. Before its first step of a run."""
-        if sequence.kv is None:
-            sequence.allocate()
+        """Before the first step of a run."""
+        self._store.enter(sequence)
+        if not sequence.decoding:
             generation = sequence.generation
             sequence.digests = self._cache.digests(generation.prompt, generation.tenant)
+
+    def leave(self, sequence: KVSequence, *, keep: bool) -> None:
+        """After the last step of a run; ``keep`` the KV for the next one."""
+        self._store.leave(sequence, keep=keep)
 
     def plan(self, running: Sequence[KVSequence]) -> list[Segment]:
         """What the next step computes. ``running`` is in order of entry; the prompts ahead get the budget first."""
@@ -83,16 +82,13 @@ class Stepper:
         logits = self._decoder.forward(
             tokens,
             positions,
-            self._attention(segments),
+            self._store.attention(segments),
             Sampled(last_rows, ends),
             self._row_blocks,
         )
         for segment in segments:
             self._computed(segment)
         return [segments[i].sequence for i in ends], logits
-
-    def _attention(self, segments: Sequence[Segment]) -> Attention:
-        return SequenceAttention(segments, self._masks, self._decoder.scale)
 
     def _spans(self, running: Sequence[KVSequence]) -> Iterator[_Span]:
         budget = self._budget_tokens
@@ -126,13 +122,12 @@ class Stepper:
     def _reuse(self, sequence: KVSequence) -> None:
         """Copy the prompt's next blocks from the cache, leaving one token at least to compute."""
         size, prompt = self._chunk_tokens, len(sequence.generation.prompt)
-        assert sequence.kv is not None
         while sequence.computed + size < prompt:
             block = sequence.computed // size
             known = self._cache.get(sequence.digests[: block + 1]) if sequence.digests else None
             if known is None:
                 return
-            sequence.kv[:, :, :, sequence.computed : sequence.computed + size] = known
+            self._store.write(sequence, sequence.computed, known)
             sequence.computed += size
             sequence.generation.cached_tokens += size
             self.cached += size
@@ -147,5 +142,5 @@ class Stepper:
         self.prefilled += stop - start
         block = start // self._chunk_tokens
         if block < len(sequence.digests):
-            assert sequence.kv is not None
-            self._cache.put(sequence.digests[: block + 1], sequence.kv[:, :, :, start:stop])
+            kv = self._store.read(sequence, start, stop)
+            self._cache.put(sequence.digests[: block + 1], kv)

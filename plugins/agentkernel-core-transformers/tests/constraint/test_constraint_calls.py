@@ -111,9 +111,13 @@ def test_answer_ends_with_the_call_unless_calls_are_parallel(caller: Any) -> Non
 
 @pytest.mark.parametrize(
     "wanted",
-    ["<tool_call>\n{\"name\": \"delete\", \"arguments\": {}}", '<tool_call>\n{"name": "weather", "arguments": {"days": 5}}', "<tool_call>I think"],
+    [
+        '<tool_call>\n{"name": "delete", "arguments": {}}',
+        '<tool_call>\n{"name": "weather", "arguments": {"days": 5}}',
+        "<tool_call>I think",
+    ],
     ids=["unknown tool", "missing argument", "no call"],
-)  # fmt: skip
+)
 def test_what_follows_a_marker_is_a_call_of_a_tool(caller: Any, wanted: str) -> None:
     text = caller.text(caller.wish(calls(caller, HERMES, 300), 300, wanted))
     answer = parse(text, FORMATS["hermes"], NAMES)

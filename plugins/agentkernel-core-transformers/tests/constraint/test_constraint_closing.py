@@ -45,18 +45,18 @@ def test_way_to_the_end_never_exceeds_what_remains(small: Any, schema: Any, more
     budget = shortest(small, schema) + more
     for seed in range(8):
         constraint = small.compiler.json_schema(schema, max_new_tokens=budget)
-        run = constraint._run
-        distances = []
-
-        def model(written: list[int], run: Any = run, distances: Any = distances) -> torch.Tensor:
-            assert run.remaining == budget - len(written)
-            distances.append(run.remaining - run.distance)
-            return torch.randn(small.size, generator=random)
-
         random = torch.Generator().manual_seed(seed)
-        tokens = small.run(constraint, budget, model)
-        assert min(distances) >= 0
-        assert run.complete
+        tokens: list[int] = []
+        while len(tokens) < budget:
+            assert constraint._run.distance <= budget - len(tokens)
+            logits = torch.randn(small.size, generator=random)
+            constraint.mask(logits)
+            token = int(logits.argmax())
+            constraint.accept(token)
+            if token == small.tokenizer.eos_token_id:
+                break
+            tokens.append(token)
+        assert constraint._run.complete
         json.loads(small.text(tokens))
 
 
@@ -111,6 +111,18 @@ def test_long_text_is_cut_only_where_the_budget_ends(small: Any) -> None:
     assert budget - 3 <= len(tokens) <= budget
     kept = json.loads(small.text(tokens))["title"]
     assert len(small.tokenizer.encode(kept)) > budget - shortest(small, BOOK) - 8
+
+
+def test_text_stays_free_to_the_end_of_the_budget(small: Any) -> None:
+    constraint = small.compiler.json_schema(BOOK, max_new_tokens=shortest(small, BOOK) + 8)
+    for token in small.tokenizer.encode('{"title": "a'):
+        constraint.accept(token)
+    run = constraint._run
+    while run.remaining > run.distance + 1:
+        constraint.accept(small.tokenizer.encode("a")[0])
+    plain = {token for token, chars in enumerate(run._vocabulary.chars) if chars < 10**6}
+    assert len(plain) > 250
+    assert plain <= small.allowed(constraint)
 
 
 def test_answer_that_is_complete_with_its_last_token_is_whole(small: Any) -> None:

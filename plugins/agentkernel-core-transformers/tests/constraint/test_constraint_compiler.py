@@ -25,7 +25,8 @@ def test_padding_special_and_overlong_tokens_are_never_allowed(caller: Any) -> N
     allowed = caller.allowed(constraint)
     assert len(allowed) > 300
     assert max(allowed) < len(caller.tokenizer)
-    special = {id for id, one in caller.tokenizer.added_tokens_decoder.items() if one.special}
+    added = caller.tokenizer.added_tokens_decoder
+    special = {token for token, one in added.items() if one.special}
     assert special >= {0, 1, EOS}
     assert not allowed & special
 

@@ -18,8 +18,8 @@ def check_answers(writer: Any, schemas: Any, budgets: Any) -> int:
     for index, schema in enumerate(schemas):
         try:
             shortest = writer.compiler.json_schema(schema, max_new_tokens=10**6)._run.distance
-        except InvalidOutputSchema as refusal:
-            assert "minProperties" in refusal.where
+        except InvalidOutputSchema:
+            assert "minProperties" in json.dumps(schema)  # names that are free could repeat
             continue
         validator = jsonschema_rs.validator_for(schema, validate_formats=True)
         for budget in budgets(shortest):

@@ -86,10 +86,37 @@ def test_bounds_that_leave_nothing_are_found(small: Any) -> None:
 
 
 PATTERNS = [
-    "", "a", "^a", "a$", "^ab|ba$", "^(ab|a)*$", "(^a|b$)", "^a{2}b{1,}c{0,2}$", "^[^a-c]$", "^[a-]$",
-    r"^[\w-]+$", r"^\d+\.\d*$", r"^\D\S\W$", r"^\s*$", ".", "^.$", r"^\u00e9$", r"^\x41$", r"^\/\-$", r"^[\]\\]$", "a*?b+?",
-    "^(?<x>a)b$", "(a|b)*a(a|b){3}", "^((a?b)*c)*$", "^(|a)(b|)$", "^a?b?c?$", "^$", "^(a*)*$", "[^\\s]", r"\t|\n",
-]  # fmt: skip
+    "",
+    "a",
+    "^a",
+    "a$",
+    "^ab|ba$",
+    "^(ab|a)*$",
+    "(^a|b$)",
+    "^a{2}b{1,}c{0,2}$",
+    "^[^a-c]$",
+    "^[a-]$",
+    r"^[\w-]+$",
+    r"^\d+\.\d*$",
+    r"^\D\S\W$",
+    r"^\s*$",
+    ".",
+    "^.$",
+    r"^\u00e9$",
+    r"^\x41$",
+    r"^\/\-$",
+    r"^[\]\\]$",
+    "a*?b+?",
+    "^(?<x>a)b$",
+    "(a|b)*a(a|b){3}",
+    "^((a?b)*c)*$",
+    "^(|a)(b|)$",
+    "^a?b?c?$",
+    "^$",
+    "^(a*)*$",
+    "[^\\s]",
+    r"\t|\n",
+]
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -113,9 +140,36 @@ def test_pattern_matches_what_the_validator_says(small: Any, pattern: str) -> No
 
 @pytest.mark.parametrize(
     "pattern",
-    ["(?=a)", "(?!a)", "(?<=a)b", r"\1", r"\b", r"\p{L}", "a**", "(", ")", "[", "[]", "a{2", "{", "*a", "a{3,2}",
-     "[b-a]", r"\u12", r"\ud800", "(?i)a", "a^b", "^(?:a|^b)c", "$^", "(a$)+", "\\", "^+", "(?<a", r"[\w-z]"],
-)  # fmt: skip
+    [
+        "(?=a)",
+        "(?!a)",
+        "(?<=a)b",
+        r"\1",
+        r"\b",
+        r"\p{L}",
+        "a**",
+        "(",
+        ")",
+        "[",
+        "[]",
+        "a{2",
+        "{",
+        "*a",
+        "a{3,2}",
+        "[b-a]",
+        r"\u12",
+        r"\ud800",
+        "(?i)a",
+        "a^b",
+        "^(?:a|^b)c",
+        "$^",
+        "(a$)+",
+        "\\",
+        "^+",
+        "(?<a",
+        r"[\w-z]",
+    ],
+)
 def test_pattern_beyond_this_grammar_is_refused(pattern: str) -> None:
     with pytest.raises(PatternError):
         parse_pattern(pattern)
@@ -123,17 +177,40 @@ def test_pattern_beyond_this_grammar_is_refused(pattern: str) -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "lengths"),
-    [("^abc$", (3, 3)), ("^a{2,5}$", (2, 5)), ("^(a|bcd)*$", (0, None)), ("a", (1, None)), ("^(a|bc)$", (1, 2)), ("^$|^a+", (0, None))],
-)  # fmt: skip
+    [
+        ("^abc$", (3, 3)),
+        ("^a{2,5}$", (2, 5)),
+        ("^(a|bcd)*$", (0, None)),
+        ("a", (1, None)),
+        ("^(a|bc)$", (1, 2)),
+        ("^$|^a+", (0, None)),
+    ],
+)
 def test_lengths_of_a_pattern(pattern: str, lengths: tuple[int, int | None]) -> None:
     assert parse_pattern(pattern).lengths() == lengths
 
 
 FORMATS = [
-    "date", "date-time", "duration", "email", "hostname", "idn-email", "idn-hostname", "ipv4", "ipv6", "iri",
-    "iri-reference", "json-pointer", "regex", "relative-json-pointer", "time", "uri", "uri-reference", "uri-template",
+    "date",
+    "date-time",
+    "duration",
+    "email",
+    "hostname",
+    "idn-email",
+    "idn-hostname",
+    "ipv4",
+    "ipv6",
+    "iri",
+    "iri-reference",
+    "json-pointer",
+    "regex",
+    "relative-json-pointer",
+    "time",
+    "uri",
+    "uri-reference",
+    "uri-template",
     "uuid",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -181,7 +181,7 @@ class TestEntry:
         """A small one does not overtake a large one that waits for room."""
         harness = start(slots=1)
         ended: list[Generation] = []
-        harness.on_told = lambda changed: ended.extend(changed)
+        harness.on_told = ended.extend
         order = [generation(n, first=n) for n in (9, 30, 1, 5)]
         harness.run(*order)
         assert ended == order

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from agentkernel.api import UnsupportedModel
-from agentkernel_core_transformers._attention import CausalMasks, Segment, SequenceAttention
+from agentkernel_core_transformers._attention import Segment, SequenceKVStore
 from agentkernel_core_transformers._decoder import Sampled
 from agentkernel_core_transformers._generation import Generation, SamplingParams
 from agentkernel_core_transformers._model import LoadedModel, adopt_model, load_model
@@ -31,7 +31,12 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
 }
-YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64}
+YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 10000.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
 VARIANTS = [
     ("llama", {}),
     ("llama", {"attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True}),
@@ -47,15 +52,14 @@ VARIANTS = [
 def logits_of(model: LoadedModel, tokens: list[int], chunks: list[int]) -> torch.Tensor:
     """float[chunks, vocabulary]: after the last token of each chunk; ``chunks`` are their ends."""
     sequence = Sequence(Generation(tokens, SamplingParams(max_new_tokens=0)), model.kv_layout)
-    sequence.allocate()
-    decoder, masks, rows = model.model, CausalMasks(model.dtype, model.device), []
+    decoder, rows = model.model, []
+    store = SequenceKVStore(scale=decoder.scale, dtype=model.dtype, device=model.device)
+    store.enter(sequence)
     for start, stop in zip([0, *chunks], chunks, strict=False):
-        attention = SequenceAttention([Segment(sequence, start, stop, 0)], masks, decoder.scale)
+        attention = store.attention([Segment(sequence, start, stop, 0)])
         sampled = Sampled([stop - start - 1], [0])
         rows.append(
-            decoder.forward(
-                tokens[start:stop], range(start, stop), attention, sampled, RowBlocks()
-            )
+            decoder.forward(tokens[start:stop], range(start, stop), attention, sampled, RowBlocks())
         )
     return torch.cat(rows)
 
@@ -93,7 +97,11 @@ def test_greedy_answers_are_those_of_generate(
     for prompt, ours in zip(prompts, generations, strict=True):
         ids = torch.tensor([prompt])
         theirs = reference.generate(
-            ids, attention_mask=torch.ones_like(ids), max_new_tokens=20, do_sample=False, pad_token_id=0
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=20,
+            do_sample=False,
+            pad_token_id=0,
         )
         assert ours.tokens == theirs[0, len(prompt) :].tolist()
 
@@ -161,7 +169,10 @@ class TestRefusals:
         ("config", "reason"),
         [
             ({"hidden_act": "gelu"}, "activation is 'gelu'"),
-            ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, "'dynamic'"),
+            (
+                {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}},
+                "'dynamic'",
+            ),
             (
                 {
                     "rope_parameters": {

@@ -32,7 +32,13 @@ def held(of: PrefixCache, names: list[bytes]) -> int:
 
 class TestNames:
     def test_only_full_blocks_have_one(self) -> None:
-        assert [len(cache().digests(list(range(n)), "t")) for n in (0, 3, 4, 7, 8)] == [0, 0, 1, 1, 2]
+        assert [len(cache().digests(list(range(n)), "t")) for n in (0, 3, 4, 7, 8)] == [
+            0,
+            0,
+            1,
+            1,
+            2,
+        ]
 
     def test_a_block_is_named_by_all_tokens_before_it(self) -> None:
         one = cache().digests([1, 2, 3, 4, 5, 6, 7, 8], "t")

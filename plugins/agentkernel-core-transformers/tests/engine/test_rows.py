@@ -18,6 +18,7 @@ from agentkernel_core_transformers._rows import (
     verified_row_blocks,
 )
 
+
 def verify(function: Any, row_block: int = 16) -> RowBlocks:
     return verified_row_blocks([(function, lambda n: (torch.rand(n, 8),))], row_block=row_block)
 

@@ -82,9 +82,9 @@ def kept(logits: torch.Tensor, sampling: SamplingParams) -> set[int]:
     return {i for i, weight in zip(ids, weights.tolist(), strict=True) if weight > 0}
 
 
-distinct_logits = st.lists(
-    st.integers(-40, 40), min_size=2, max_size=60, unique=True
-).map(lambda values: torch.tensor(values, dtype=torch.float32) / 8)
+distinct_logits = st.lists(st.integers(-40, 40), min_size=2, max_size=60, unique=True).map(
+    lambda values: torch.tensor(values, dtype=torch.float32) / 8
+)
 
 
 class TestFilters:
@@ -128,7 +128,7 @@ class TestRandomNumbers:
 
     def test_they_fill_the_unit_interval(self) -> None:
         numbers = torch.tensor([uniform(7, place) for place in range(2000)])
-        assert 0 <= numbers.min() and numbers.max() < 1
+        assert numbers.min() >= 0 and numbers.max() < 1
         assert torch.histc(numbers, 10, 0, 1).min() > 150
 
     @pytest.mark.parametrize("seed", [0, -1, 2**63, 2**64 + 1, -(2**70)])

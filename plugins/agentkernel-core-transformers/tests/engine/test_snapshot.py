@@ -107,7 +107,9 @@ class TestRoundTrip:
         _snapshot.write(captured, tmp_path)
         assert _snapshot.load(model, tmp_path).tokens == expected[:3]
 
-    def test_bfloat16_comes_back(self, start: Any, generation: Any, model_of: Any, tmp_path: Path) -> None:
+    def test_bfloat16_comes_back(
+        self, start: Any, generation: Any, model_of: Any, tmp_path: Path
+    ) -> None:
         model = model_of("qwen2", torch.bfloat16)
         whole, parts = generation(10, prompt=PROMPT), generation(10, prompt=PROMPT)
         harness = start(model)
@@ -237,7 +239,9 @@ def two_segments(suspended: Any, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["head.json", "segment-000000.safetensors", "segment-000001.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["head.json", "segment-000000.safetensors", "segment-000001.safetensors"]
+)
 class TestDamage:
     def test_a_file_cut_anywhere_is_refused(
         self, two_segments: Path, model: LoadedModel, name: str
@@ -255,7 +259,10 @@ class TestDamage:
         path = two_segments / name
         whole = path.read_bytes()
         # All of the headers, and places all over the rest.
-        for place in (*range(min(200, len(whole))), *range(200, len(whole), max(1, len(whole) // 97))):
+        for place in (
+            *range(min(200, len(whole))),
+            *range(200, len(whole), max(1, len(whole) // 97)),
+        ):
             for bit in (0, 7):
                 damaged = bytearray(whole)
                 damaged[place] ^= 1 << bit
