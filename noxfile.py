@@ -38,7 +38,7 @@ FRAMEWORK_PYTHON = HERE if HERE in ("3.10", "3.11", "3.12") else "3.11"
 """The wrapped frameworks do not install on later ones."""
 
 MANUAL = "# nox: manual"
-"""Marks an example that needs what a test has not: a key, a GPU, a person."""
+"""Marks an example or benchmark that needs what a test has not: a key, a GPU, a quiet machine, a person."""
 KERNEL = Path()
 PLUGINS = sorted(path.parent for path in Path().glob("plugins/*/pyproject.toml"))
 ADAPTERS = sorted(path.parent for path in Path().glob("adapters/*/pyproject.toml"))
@@ -238,7 +238,10 @@ def bench(session: nox.Session) -> None:
     needed = ["-r", "benchmarks/requirements.txt", *requirements_of_frameworks()]
     install(session, KERNEL, *PLUGINS, *ADAPTERS, groups=[], extra=needed)
     rows = Path(session.create_tmp()).resolve()
-    for benchmark in sorted(Path("benchmarks").glob("[!_]*.py")):
+    benchmarks = [
+        path for path in Path("benchmarks").glob("[!_]*.py") if MANUAL not in path.read_text()
+    ]
+    for benchmark in sorted(benchmarks):
         output = rows / f"{benchmark.stem}.json"
         session.run("python", str(benchmark), "--quick", "--json", str(output))
 

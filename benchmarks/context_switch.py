@@ -11,6 +11,8 @@ Time slices: sixteen long answers on a core with four slots under the real kerne
 figures that were taken within a round.
 """
 
+# nox: manual - a local model keeps every core busy: run it by itself
+
 from __future__ import annotations
 
 import random

@@ -12,6 +12,8 @@ Kills: a sampled answer of 65 tokens under the real kernel with `checkpoint_toke
 SIGKILL after each of the first 64, while it computes the next, and a new process asks the same.
 """
 
+# nox: manual - a local model keeps every core busy: run it by itself
+
 from __future__ import annotations
 
 import contextlib

@@ -16,6 +16,8 @@ contenders:
   inexact      ours with that turned off (`row_block=0`)
 """
 
+# nox: manual - a local model keeps every core busy: run it by itself
+
 from __future__ import annotations
 
 import contextlib

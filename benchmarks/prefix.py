@@ -9,6 +9,8 @@ round both, each with a system prompt of its own; comparisons are medians over r
 time is that of the whole process.
 """
 
+# nox: manual - a local model keeps every core busy: run it by itself
+
 from __future__ import annotations
 
 import random

@@ -1,7 +1,7 @@
 """Train `nano`: ``python training/train.py --seed 1 --out DIR``.
 
 Llama architecture, fp32 on one CPU thread, loss on the assistant's tokens alone, Muon and AdamW, a cosine schedule with
-warm-up. The same seed, steps and library versions give the same weights; time plays no part.
+warm-up. The seed fixes the data, their order and the first weights; time plays no part.
 """
 
 # ruff: noqa: T201 - a script prints its table
@@ -91,7 +91,7 @@ def _padded(rows: list[tuple[list[int], list[bool]]], rng: random.Random, start:
 
 
 def _positions(ids: list[int], rng: random.Random, start: int) -> list[int]:
-    """Positions that at times leap before a message, so that distances of long conversations are learned from short ones."""
+    """Positions that leap before some messages in three rows of ten, as those of a longer conversation would."""
     leap = rng.random() < 0.3
     at = -1
     positions: list[int] = []
