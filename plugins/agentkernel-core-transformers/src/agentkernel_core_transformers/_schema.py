@@ -89,7 +89,7 @@ class SchemaGrammar:
         self.strings = StringBodies(grammar)
         self._document = Located(document, where)
         self._schemas = Schemas(self._document)
-        self._rules: dict[tuple[str, str], Rule] = {}
+        self._rules: dict[tuple[str, ...], Rule] = {}
 
     def root(self) -> Expression:
         """The texts of the whole document.
@@ -136,7 +136,13 @@ class SchemaGrammar:
     def _validator(self, schema: Mapping[str, Any]) -> Any:
         document = self._document.schema
         definitions = {key: document[key] for key in _DEFINITIONS if key in document}
-        return jsonschema_rs.validator_for({**definitions, **schema}, retriever=_refuse)
+        try:
+            return jsonschema_rs.validator_for({**definitions, **schema}, retriever=_refuse)
+        except jsonschema_rs.ReferencingError as error:
+            raise InvalidOutputSchema(
+                f"{error}. Beside enum and const, references can only lead to $defs",
+                where=self._document.where,
+            ) from error
 
     def _writers(self, schema: Located) -> list[Callable[[], Expression]]:
         if "enum" in schema.schema:
@@ -146,25 +152,32 @@ class SchemaGrammar:
     def _listed(self, schema: Located) -> Expression:
         """The values of ``enum`` that the rest of the schema allows."""
         is_valid = self._validator(schema.schema).is_valid
-        values = [value for value in schema.schema["enum"] if is_valid(value)]
+        values = [_written(value) for value in schema.schema["enum"] if is_valid(value)]
         if not values:
             raise Unsatisfiable("no value of enum or const is of this schema", where=schema.where)
         try:
-            return self.grammar.choice([self.grammar.literal(_written(value)) for value in values])
+            literals = [self.grammar.literal(value) for value in values]
         except UnicodeEncodeError as error:
             raise InvalidOutputSchema(
                 f"a text of enum or const is no Unicode: {error}", where=schema.where
             ) from None
+        if len(literals) == 1:
+            return literals[0]
+        return self._rule(("enum", *values), lambda: self.grammar.choice(literals))
 
     def _typed(self, name: str, schema: Located) -> Expression:
-        """The values of one type: a rule of its own, the same whenever the schema says the same of the type."""
+        """The values of one type."""
         relevant = {key: schema.schema[key] for key in _RELEVANT[name] if key in schema.schema}
         key = name, json.dumps(relevant)
+        return self._rule(key, lambda: self._body(name, schema.over(relevant)))
+
+    def _rule(self, key: tuple[str, ...], body: Callable[[], Expression]) -> Rule:
+        """The same rule whenever the schema says the same; its body may come back to it."""
         rule = self._rules.get(key)
         if rule is None:
             rule = self._rules[key] = self.grammar.rule()
             try:
-                rule.body = self._body(name, schema.over(relevant))
+                rule.body = body()
             except Unsatisfiable:
                 del self._rules[key]
                 raise

@@ -5,6 +5,7 @@ The result may be narrower than what was asked (an object that says nothing of o
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import permutations, product
 from typing import Any
@@ -71,10 +72,8 @@ class Schemas:
             if key not in _COMBINATIONS and key not in _ANNOTATIONS
         }
         if "const" in base:
-            base["enum"] = [
-                value for value in base.get("enum", [base["const"]]) if value == base["const"]
-            ]
-            del base["const"]
+            only = [base.pop("const")]
+            base["enum"] = _common_values(base.get("enum", only), only)
         parts = [[schema.over(base)]]
         if "$ref" in found:
             parts.append(self._referred(schema.at("$ref"), following))
@@ -130,12 +129,12 @@ class Schemas:
 
     def _told_apart(self, branches: list[list[Located]], where: str) -> list[list[Located]]:
         """The branches of a ``oneOf``, if no value that is written for one can be of another as well."""
-        tag = self._tag([one.schema for branch in branches for one in branch])
+        objects = [
+            one.schema for branch in branches for one in branch if "properties" in one.schema
+        ]
+        tag = self._tag(objects)
         if tag is not None:
-            required = {"required": [tag]}
-            branches = [
-                [_merged(one, one.over(required)) or one for one in branch] for branch in branches
-            ]
+            branches = [[_requiring(tag, one) for one in branch] for branch in branches]
         for written, other in permutations(branches, 2):
             for one, against in product(written, other):
                 if not self._refuses(against.schema, one.schema):
@@ -176,7 +175,8 @@ class Schemas:
             return False
         names, others = set(schema.get("properties", ())), set(other.get("properties", ()))
         written = set(other.get("required", ()))
-        only_named = others and not {"additionalProperties", "patternProperties"} & other.keys()
+        open_ = other.get("additionalProperties", "properties" not in other)
+        only_named = open_ is False and "patternProperties" not in other
         missing = set(schema.get("required", ())) - others - written if only_named else set()
         closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
         unknown = written - names if closed else set()
@@ -218,8 +218,25 @@ def _accepted(schema: Schema) -> set[str]:
 
 
 def _enum_texts(schema: Schema) -> set[str]:
-    """The values of ``enum``, each as JSON."""
-    return {msgspec.json.encode(value, order="deterministic").decode() for value in schema["enum"]}
+    """The values of ``enum``, each as JSON that is the same for equal values."""
+    return {json.dumps(_canonical(value), sort_keys=True) for value in schema["enum"]}
+
+
+def _canonical(value: Any) -> Any:
+    """``value`` with 1 in the place of 1.0, which JSON Schema holds to be the same."""
+    if isinstance(value, dict):
+        return {key: _canonical(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_canonical(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _requiring(name: str, schema: Located) -> Located:
+    if "properties" not in schema.schema:
+        return schema
+    return schema.over(
+        {**schema.schema, "required": _united(schema.schema.get("required", ()), [name])}
+    )
 
 
 def _evaluated(schema: Located) -> Located:
@@ -229,8 +246,8 @@ def _evaluated(schema: Located) -> Located:
         ("unevaluatedProperties", "additionalProperties"),
         ("unevaluatedItems", "items"),
     ):
-        if isinstance(found.get(key), bool):
-            found.setdefault(older, found.pop(key))
+        if isinstance(found.get(key), bool) and not found.pop(key):
+            found.setdefault(older, False)
     return schema.over(found)
 
 
@@ -263,7 +280,7 @@ def _merged(one: Located, other: Located) -> Located | None:
     _refuse_overlap(right, left, one.where)
     found = {**left, **right}
     for key in left.keys() & right.keys():
-        if left[key] != right[key]:
+        if key == "enum" or left[key] != right[key]:  # Python's True is 1
             if key not in _MERGERS:
                 raise InvalidOutputSchema(
                     f"{key} is {left[key]!r} here and {right[key]!r} at {other.where or 'the root'}; "

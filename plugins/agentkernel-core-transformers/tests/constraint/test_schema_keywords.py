@@ -219,6 +219,22 @@ HELD: list[tuple[Any, list[str], list[str]]] = [
         ["3.5", "null", '"a"'],
     ),
     ({"allOf": [{"enum": [1, 2, 3]}, {"enum": [3, 1, 5]}]}, ["1", "3"], ["2", "5"]),
+    ({"allOf": [{"enum": [1, "x"]}, {"enum": [True, "x"]}]}, ['"x"'], ["1", "true"]),
+    (
+        {"oneOf": [{"type": "null"}, tagged("a"), tagged("b")]},
+        ["null", '{"kind": "a"}'],
+        ["{}", "1"],
+    ),
+    (
+        {
+            "oneOf": [
+                {"required": ["a"], **CLOSED, "properties": {"a": INTEGER}},
+                {"required": ["b"], "properties": {"b": INTEGER}},
+            ]
+        },
+        ['{"a": 1}', '{"b": 1}'],
+        ["{}"],
+    ),
     (
         {"$ref": "#/$defs/node", "$defs": {"node": NODE}},
         ['{"next": null}', '{"next": {"next": null}}'],
@@ -292,6 +308,7 @@ REFUSED: list[tuple[Any, str, str]] = [
     ({"type": "string", "pattern": "^(a|bc)$", "minLength": 2}, "", "minLength"),
     ({"type": "string", "pattern": "a", "format": "date"}, "", "combined"),
     ({"oneOf": [INTEGER, {"type": "number"}]}, "/oneOf", "anyOf"),
+    ({"oneOf": [{"const": 1}, {"const": 1.0}]}, "/oneOf", "anyOf"),
     ({"oneOf": [tagged("a"), {"type": "object"}]}, "/oneOf", "const of its own"),
     ({"allOf": [{"pattern": "a"}, {"pattern": "b"}]}, "/allOf/0", "pattern is 'a' here"),
     ({"type": "integer", "multipleOf": 997}, "", "up to 50"),
