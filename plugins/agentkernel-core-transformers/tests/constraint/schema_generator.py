@@ -181,7 +181,7 @@ def _object(random: Random, depth: int, definitions: list[str]) -> Schema:
         found["additionalProperties"] = _schema(random, 0, definitions)
     if random.random() < 0.15:
         found["maxProperties"] = len(found["required"]) + random.randint(0, 2)
-    if random.random() < 0.15:
+    if random.random() < 0.2 and found.get("additionalProperties", False) is False:
         found["minProperties"] = min(
             len(found["required"]) + 1, len(names), found.get("maxProperties", 9)
         )
