@@ -23,8 +23,10 @@ from agentkernel.api import (
     PluginFault,
     SettingsError,
     StreamTruncated,
+    SuspendedContext,
     SyscallCancelled,
     SyscallTimeout,
+    TimeSlice,
     Usage,
     WaitingCall,
     hookimpl,
@@ -262,24 +264,45 @@ def test_claim_without_the_methods_is_a_fault_of_the_core(start: Start) -> None:
 # --- restarts
 
 
+class Hangs(FakePreemptibleCore):
+    """Answers no more once ``condition`` holds at the start of a run, so that a kernel can be stopped at that point."""
+
+    def __init__(self, condition: Callable[[], bool]) -> None:
+        super().__init__(slots=1)
+        self.condition, self.hangs = condition, False
+
+    async def run(
+        self,
+        call: LLMCall,
+        emit: Emit | None,
+        time_slice: TimeSlice,
+        context: SuspendedContext | None,
+    ) -> LLMResponse | SuspendedContext:
+        if self.condition():
+            self.hangs = True
+            await asyncio.Event().wait()
+        return await super().run(call, emit, time_slice, context)
+
+
 def test_stopped_kernel_leaves_contexts_that_the_next_one_goes_on_from(
     start: Start, tmp_path: Path
 ) -> None:
     context = {"directory": str(tmp_path), "checkpoint_tokens": 100}
-    first = FakePreemptibleCore(slots=1)
+    asked = [f"call{number} 1000" for number in range(3)]
+    first = Hangs(lambda: min(first.steps[content] for content in asked) >= 400)
     kernel = start(first, slice_tokens=50, context=context)
     for number in range(3):
-        kernel.submit(ask(20_000, f"call{number}"))
-    wait_until(kernel, lambda: min(first.steps[f"call{n} 20000"] for n in range(3)) > 1000)
+        kernel.submit(ask(1000, f"call{number}"))
+    wait_until(kernel, lambda: first.hangs)
     kernel.stop()
     second = FakePreemptibleCore(slots=1)
     kernel = start(second, slice_tokens=50, context=context)
-    tickets = [kernel.submit(ask(20_000, f"call{n}", stream=True)) for n in range(3)]
+    tickets = [kernel.submit(ask(1000, f"call{n}", stream=True)) for n in range(3)]
     for ticket in tickets:
-        assert "".join(chunk.text for chunk in ticket.stream()) == said(20_000)
+        assert "".join(chunk.text for chunk in ticket.stream()) == said(1000)
     assert kernel._contexts.recovered == 3
-    for asked, steps in second.steps.items():
-        assert 20_000 - first.steps[asked] <= steps < 19_200
+    for content, steps in second.steps.items():
+        assert 1000 - first.steps[content] <= steps < 1000
     kernel.stop()
     assert list(tmp_path.iterdir()) == [], "what is finished leaves nothing"
 
@@ -316,14 +339,15 @@ def test_another_tenants_context_is_not_used(start: Start, tmp_path: Path) -> No
 
 def test_damaged_context_is_computed_anew(start: Start, tmp_path: Path, caplog: Any) -> None:
     context = {"directory": str(tmp_path), "checkpoint_tokens": 10}
-    kernel = start(FakePreemptibleCore(slots=1), context=context)
-    kernel.submit(ask(30_000, "same"))
+    first = Hangs(lambda: first.steps["same 100"] >= 50)
+    kernel = start(first, context=context)
+    kernel.submit(ask(100, "same"))
     wait_until(kernel, lambda: any(tmp_path.glob("process-*/*/context.json")))
     kernel.stop()
     for file in tmp_path.glob("process-*/*/context.json"):
         file.write_text("{")
     kernel = start(FakePreemptibleCore(slots=1), context=context)
-    assert kernel.submit(ask(30_000, "same")).result(60).text == said(30_000)
+    assert kernel.submit(ask(100, "same")).result(60).text == said(100)
     assert kernel._contexts.recovered == 0 and "begins anew" in caplog.text
 
 

@@ -93,7 +93,7 @@ class ContextManager:
                 self.recovered += 1
                 return context
             logger.warning("the context in %s cannot be used; its call begins anew", folder)
-            self._folders.remove(folder)
+            await asyncio.to_thread(self._folders.remove, folder)
         return None
 
     def checkpoint(self, call_id: int, context: SuspendedContext) -> None:
