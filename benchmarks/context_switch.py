@@ -4,7 +4,8 @@
 
 Switch cost at a context of 1,024 tokens, random Llamas, one torch thread: `RAM` suspends after a token and resumes (the
 difference between an answer with time slices of one token and the same answer in one run, per switch); `disk` saves
-all of it, releases and reloads. The baseline is to compute the context anew.
+all of it, releases and reloads. The baseline is to compute the context anew. `file` writes and reads as many bytes as
+`disk`, and does nothing else: what the operating system takes of it. Each removes its files again, as a kernel does.
 
 Time slices: sixteen long answers on a core with four slots under the real kernel, `order = "rr"`, beside `order =
 "fifo"`, which runs each to its end. CPU time is that of the whole process; figures are medians over rounds, ratios of
@@ -19,14 +20,14 @@ import random
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from _harness import Row, claim, finish, median, number, parser, table
 
 if TYPE_CHECKING:
-    from _local import Bench, Checkpoints, Dtype
+    from _local import Bench, Checkpoints, Cost, Dtype
 
     from agentkernel.api import LLMCall
 
@@ -73,14 +74,12 @@ QUICK = Plan(
 
 @dataclass(frozen=True)
 class Switch:
-    """One round at one model: seconds of CPU and on the clock, for one switch and for computing the context."""
+    """One round at one model: one switch each way, a file of the same size, and computing the context."""
 
-    ram_cpu_s: float
-    ram_wall_s: float
-    disk_cpu_s: float
-    disk_wall_s: float
-    recompute_cpu_s: float
-    recompute_wall_s: float
+    ram: Cost
+    disk: Cost
+    file: Cost
+    recompute: Cost
     identical: bool
     """The answers that were switched are the one that was not."""
 
@@ -119,7 +118,7 @@ def measure_switches(models: Checkpoints, plan: Plan) -> Switches:
 
 def measure_switch(bench: Bench, prompt: Sequence[int], switches: int) -> Switch:
     """Computes a prompt, then answers in one run, in runs of one token, and from disk."""
-    from _local import Request, cost, greedy
+    from _local import Cost, Request, cost, greedy
 
     from agentkernel.api import TimeSlice
     from agentkernel_core_transformers import _snapshot
@@ -135,21 +134,37 @@ def measure_switch(bench: Bench, prompt: Sequence[int], switches: int) -> Switch
     with cost() as with_switches:
         while sliced.state == "suspended":
             bench.answer([sliced])
-    with tempfile.TemporaryDirectory() as folder, cost() as disk:
-        for number in range(DISK_SWITCHES):
-            _snapshot.write(_snapshot.capture(spilled), Path(folder, str(number)))
+    disk, file = [], []
+    for _ in range(DISK_SWITCHES):
+        with cost() as spent, tempfile.TemporaryDirectory() as folder:
+            written = _snapshot.write(_snapshot.capture(spilled), Path(folder, "context"))
             _snapshot.release(spilled)
             _snapshot.reload(spilled)
+        disk.append(spent)
+        content = random.Random(0).randbytes(written)
+        with cost() as spent, tempfile.TemporaryDirectory() as folder:
+            Path(folder, "file").write_bytes(content)
+            Path(folder, "file").read_bytes()
+        file.append(spent)
     bench.answer([spilled])
-    return Switch(
+    ram = Cost(
         (with_switches.cpu_s - through.cpu_s) / switches,
         (with_switches.wall_s - through.wall_s) / switches,
-        disk.cpu_s / DISK_SWITCHES,
-        disk.wall_s / DISK_SWITCHES,
-        recompute.cpu_s,
-        recompute.wall_s,
+    )
+    return Switch(
+        ram,
+        typical(disk),
+        typical(file),
+        recompute,
         plain.tokens == sliced.tokens == spilled.tokens,
     )
+
+
+def typical(costs: Sequence[Cost]) -> Cost:
+    """Medians."""
+    cpu_s, wall_s = median(each.cpu_s for each in costs), median(each.wall_s for each in costs)
+    assert cpu_s is not None and wall_s is not None
+    return replace(costs[0], cpu_s=cpu_s, wall_s=wall_s)
 
 
 def measure_slices(models: Checkpoints, plan: Plan) -> Slices:
@@ -226,7 +241,7 @@ def claims(switches: Switches, slices: Slices) -> list[Row]:
     models = ", ".join(" ".join(model) for model in switches)
     baseline = f"computing the context anew; worst of {models}"
     for where, target in (("RAM", 1), ("disk", 3)):
-        for clock, word in (("cpu", "CPU"), ("wall", "wall")):
+        for clock, word in (("cpu_s", "CPU"), ("wall_s", "wall")):
             worst = max(share(rounds, where.lower(), clock) for rounds in switches.values())
             text = f"{where} switch at {CONTEXT_TOKENS:,} tokens, {word} time"
             rows.append(claim(text, 100 * worst, "%", baseline, at_most=target))
@@ -254,8 +269,7 @@ def claims(switches: Switches, slices: Slices) -> list[Row]:
 def share(rounds: Sequence[Switch], where: str, clock: str) -> float:
     """Cost of a switch over that of computing the context."""
     found = median(
-        getattr(each, f"{where}_{clock}_s") / getattr(each, f"recompute_{clock}_s")
-        for each in rounds
+        getattr(getattr(each, where), clock) / getattr(each.recompute, clock) for each in rounds
     )
     assert found is not None
     return found
@@ -270,24 +284,17 @@ def overhead(sliced: Sequence[Served], through: Sequence[Served]) -> float:
 
 def print_results(switches: Switches, slices: Slices, plan: Plan) -> None:
     """The full tables: medians over rounds."""
-    header = (
-        "model",
-        "RAM ms CPU",
-        "RAM ms",
-        "disk ms CPU",
-        "disk ms",
-        "anew ms CPU",
-        "anew ms",
-        "RAM % CPU",
-        "disk % CPU",
-    )
-    fields = [
-        f"{way}_{clock}_s" for way in ("ram", "disk", "recompute") for clock in ("cpu", "wall")
-    ]
+    ways, clocks = ("ram", "disk", "file", "recompute"), ("cpu_s", "wall_s")
+    header = ("model", "RAM ms CPU", "RAM ms", "disk ms CPU", "disk ms", "file ms CPU", "file ms")
+    header += ("anew ms CPU", "anew ms", "RAM % CPU", "disk % CPU", "file % CPU")
     lines = []
     for model, rounds in switches.items():
-        values = [1e3 * (median(getattr(each, name) for each in rounds) or 0.0) for name in fields]
-        values += [100 * share(rounds, where, "cpu") for where in ("ram", "disk")]
+        values = [
+            1e3 * (median(getattr(getattr(each, way), clock) for each in rounds) or 0.0)
+            for way in ways
+            for clock in clocks
+        ]
+        values += [100 * share(rounds, where, "cpu_s") for where in ways[:-1]]
         lines.append((" ".join(model), *map(number, values)))
     print(table(header, lines))
     print(

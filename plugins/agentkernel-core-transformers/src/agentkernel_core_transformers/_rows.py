@@ -27,8 +27,8 @@ __all__ = [
     "verified_row_blocks",
 ]
 
-_CANDIDATES = (256, 192, 128, 96, 64, 48, 32, 28, 24, 20, 16, 12, 8, 4)
-"""Fine where padding would cost most; few, since a library compiles and keeps a kernel for each."""
+_CANDIDATES = (256, 192, 128, 96, 64, 56, 48, 40, *range(32, 0, -1))
+"""Every number where padding would cost most; few beyond, since a library compiles and keeps a kernel for each."""
 
 _CALL_ROWS = 8
 """A product over no row at all costs about as much as so many rows: it reads the weights."""
