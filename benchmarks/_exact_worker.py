@@ -41,7 +41,7 @@ class Rows:
         self.digests: dict[int, dict[int, list[str]]] = {}
 
     def __call__(self, generation: Generation, row: torch.Tensor) -> None:
-        digest = hashlib.blake2b(row.contiguous().view(torch.uint8).numpy(), digest_size=8)
+        digest = hashlib.blake2b(row.contiguous().cpu().view(torch.uint8).numpy(), digest_size=8)
         rows = self.digests.setdefault(self.names[id(generation)], {})
         rows.setdefault(len(generation.tokens), []).append(digest.hexdigest())
 
@@ -265,15 +265,16 @@ def new(job: Job) -> Generation:
 class Worker:
     """Answers the messages; loads each model once."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, device: str) -> None:
+        self._folder, self._device = folder, device
         self._models: dict[str, LoadedModel] = {}
 
     def _plan(self, seed: int) -> tuple[Schedule, LoadedModel]:
         plan = schedule(seed, range(FIRST_PLAIN_TOKEN, VOCABULARY))
         name = f"{plan.family}-tiny-{plan.dtype}"
         if name not in self._models:
-            self._models[name] = load_model(self._folder / name, dtype=plan.dtype, device="cpu")
+            folder = self._folder / name
+            self._models[name] = load_model(folder, dtype=plan.dtype, device=self._device)
         return plan, self._models[name]
 
     def alone(self, seed: int) -> dict[str, Any]:
@@ -313,7 +314,7 @@ class Worker:
 
 def main() -> None:
     quiet()
-    worker = Worker(Path(sys.argv[1]))
+    worker = Worker(Path(sys.argv[1]), device=sys.argv[2])
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         message = json.loads(line)

@@ -80,7 +80,7 @@ class StaticBatch(Generator):
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         began_s = time.perf_counter()
         width = max(len(request.prompt) for request in requests)
-        ids = torch.full((len(requests), width), PAD)
+        ids = torch.full((len(requests), width), PAD, device=self._model.device)
         mask = torch.zeros_like(ids)
         for row, request in enumerate(requests):
             ids[row, width - len(request.prompt) :] = torch.tensor(request.prompt)
@@ -105,20 +105,22 @@ class ContinuousBatching(Generator):
     in a batch; 2, 4, 8, 16 and any number of requests in a batch (its attention is one masked product of all queries
     with all keys, so that many requests at once cost more than they save); SDPA and eager attention; FIFO and prefill
     first; with and without block sharing; and, with 3M, compiled, which was much slower: shapes change from step to step.
+    On a GPU it chooses pages, batch and attention itself.
     """
 
     def __init__(self, model: PreTrainedModel, longest_tokens: int) -> None:
         """Room for 32 requests of `longest_tokens` tokens."""
-        pages = 32 * -(-longest_tokens // PAGE_TOKENS)
-        config = ContinuousBatchingConfig(
-            page_size=PAGE_TOKENS,
-            num_blocks=pages,
-            max_batch_tokens=128,
-            max_requests_per_batch=8,
-            allow_block_sharing=True,
-            auto_switch_to_flash=False,
-            scheduler_type="fifo",
-        )
+        config = ContinuousBatchingConfig()
+        if model.device.type == "cpu":
+            config = ContinuousBatchingConfig(
+                page_size=PAGE_TOKENS,
+                num_blocks=32 * -(-longest_tokens // PAGE_TOKENS),
+                max_batch_tokens=128,
+                max_requests_per_batch=8,
+                allow_block_sharing=True,
+                auto_switch_to_flash=False,
+                scheduler_type="fifo",
+            )
         self._manager = model.init_continuous_batching(
             generation_config=greedy_config(1, eos_id=-1), continuous_batching_config=config
         )
@@ -171,7 +173,7 @@ def greedy_config(new_tokens: int, eos_id: int | None = None) -> GenerationConfi
 
 def generated(model: PreTrainedModel, request: Request, began_s: float) -> Answer:
     """One request through `model.generate`."""
-    ids = torch.tensor([request.prompt])
+    ids = torch.tensor([request.prompt], device=model.device)
     found = model.generate(
         ids,
         attention_mask=torch.ones_like(ids),

@@ -63,6 +63,7 @@ SIZES = {
     "3M": Size(256, 4, 640, 8, 4),
     "25M": Size(512, 8, 1376, 8, 4),
     "100M": Size(768, 12, 2560, 12, 4),
+    "1B": Size(2048, 16, 8192, 32, 8),
 }
 """By parameters; `tiny` has 0.3 million."""
 
@@ -135,9 +136,15 @@ class Checkpoints:
             save_model(folder, size, dtype, family)
         return folder
 
-    def load(self, size: str, dtype: Dtype = "float32", family: Family = "Llama") -> LoadedModel:
+    def load(
+        self,
+        size: str,
+        dtype: Dtype = "float32",
+        family: Family = "Llama",
+        device: str = "cpu",
+    ) -> LoadedModel:
         """The model as the engine takes it, a new copy."""
-        return load_model(self.path(size, dtype, family), dtype=dtype, device="cpu")
+        return load_model(self.path(size, dtype, family), dtype=dtype, device=device)
 
 
 @contextlib.contextmanager

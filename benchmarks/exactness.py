@@ -1,6 +1,6 @@
 """Whether an answer is the same, bit for bit, whatever happens to it: the core `transformers`.
 
-    python benchmarks/exactness.py [--quick] [--json FILE] [--schedules N]
+    python benchmarks/exactness.py [--quick] [--json FILE] [--schedules N] [--device cuda]
 
 Random schedules: three to eight answers, greedy and sampled, from prompts that share beginnings, on an engine with few
 slots, with and without a prefix cache. Answers join, leave, are suspended, resumed in another order, saved to disk and
@@ -72,12 +72,12 @@ class Killed:
     computed: int
 
 
-def compare(schedules: int, models: Path) -> Compared:
+def compare(schedules: int, models: Path, device: str) -> Compared:
     """Plays the schedules: each in one process, then in the next."""
     found = Compared()
     with (
         tempfile.TemporaryDirectory() as name,
-        workers(models) as (alone, first, second),
+        workers(models, device) as (alone, first, second),
         ThreadPoolExecutor(1) as beside,
     ):
         for seed in range(schedules):
@@ -132,9 +132,9 @@ def kill(tokens: Iterable[int], model: Path) -> list[Killed]:
 
 
 @contextlib.contextmanager
-def workers(models: Path) -> Iterator[list[Process]]:
+def workers(models: Path, device: str) -> Iterator[list[Process]]:
     """Three processes, started all at once."""
-    found = [process("_exact_worker.py", str(models)) for _ in range(3)]
+    found = [process("_exact_worker.py", str(models), device) for _ in range(3)]
     try:
         for worker in found:
             worker.read()
@@ -192,6 +192,7 @@ def progress(text: str) -> None:
 def main() -> None:
     options = parser(__doc__ or "")
     options.add_argument("--schedules", type=int, metavar="N", help="random schedules to play")
+    options.add_argument("--device", default="cpu", help="of the schedules, as torch names it")
     arguments = options.parse_args()
     schedules = arguments.schedules or (QUICK_SCHEDULES if arguments.quick else FULL_SCHEDULES)
     step = KILLS // QUICK_KILLS if arguments.quick else 1
@@ -203,7 +204,7 @@ def main() -> None:
     with checkpoints() as models:
         for family, dtype in MODELS:
             models.path("tiny", dtype, family)
-        compared = compare(schedules, models.folder)
+        compared = compare(schedules, models.folder, arguments.device)
         kills = kill(range(1, KILLS + 1, step), models.path("tiny"))
     print_results(compared, kills)
     finish(claims(compared, kills, schedules), arguments.json)

@@ -1,11 +1,12 @@
 """Many agents on one local model: the engine of the core `transformers` beside the other ways of running it.
 
-    python benchmarks/local_core.py [--quick] [--json FILE] [--sizes 3M,25M]
+    python benchmarks/local_core.py [--quick] [--json FILE] [--sizes 3M,25M] [--device cuda]
 
-Random Llamas of 3, 25 and 100 million parameters in fp32; 1 to 32 requests that arrive at once, prompts of 32 to 512
-tokens, answers of 16 to 128, greedy and never ended early, so that all produce the same number of tokens. One process,
-one torch thread each; rounds go round the contenders in rotated order, each round with requests of its own.
-Comparisons are medians over rounds of the ratio within a round; CPU time is that of the whole process.
+Random Llamas of 3, 25 and 100 million parameters in fp32, or on a GPU of 100 million and a billion in bf16; 1 to 32
+requests that arrive at once, prompts of 32 to 512 tokens, answers of 16 to 128, greedy and never ended early, so that
+all produce the same number of tokens. One process, one torch thread each; rounds go round the contenders in rotated
+order, each round with requests of its own. Comparisons are medians over rounds of the ratio within a round; CPU time
+is that of the whole process. On a GPU the time on the clock counts, of everything that is compared.
 
 contenders:
   sequential   `model.generate`, one request after the other
@@ -31,7 +32,7 @@ from _harness import Row, claim, finish, median, number, paired, parser, table
 
 if TYPE_CHECKING:
     from _generators import Answer, Generator
-    from _local import Checkpoints
+    from _local import Checkpoints, Dtype
 
 ALL = ("sequential", "threads", "static", "continuous", "exact", "inexact")
 COMPARED = ("threads", "continuous", "exact", "inexact")
@@ -61,13 +62,9 @@ class Round:
     same: float | None
     """Share of the tokens up to where the answers first differ from those of `generate`; None where that did not run."""
 
-    @property
-    def per_cpu_s(self) -> float:
-        return self.tokens / self.cpu_s
-
-    @property
-    def per_wall_s(self) -> float:
-        return self.tokens / self.wall_s
+    def rate(self, device: str) -> float:
+        """Tokens per second of what is scarce: of CPU, or on the clock where a GPU computes."""
+        return self.tokens / (self.cpu_s if device == "cpu" else self.wall_s)
 
 
 Results = dict[tuple[str, int, str], list[Round]]
@@ -86,9 +83,10 @@ QUICK = (
     Cell("3M", 32, OURS, 1),
 )
 """A cell that comes again adds rounds to the one before: of ours alone, which are close together and cheap."""
+GPU = tuple(Cell(size, at_once, ALL, 5) for size in ("100M", "1B") for at_once in AT_ONCE)
 
 
-def measure(cells: Sequence[Cell]) -> Results:
+def measure(cells: Sequence[Cell], device: str) -> Results:
     """Runs all cells, one model after the other."""
     from _local import checkpoints, quiet
 
@@ -98,7 +96,7 @@ def measure(cells: Sequence[Cell]) -> Results:
         for size in dict.fromkeys(cell.size for cell in cells):
             own = [cell for cell in cells if cell.size == size]
             names = dict.fromkeys(name for cell in own for name in cell.contenders)
-            with contenders(models, size, tuple(names)) as generators:
+            with contenders(models, size, tuple(names), device) as generators:
                 for cell in own:
                     for key, rounds in measure_cell(cell, generators).items():
                         results.setdefault(key, []).extend(rounds)
@@ -107,14 +105,16 @@ def measure(cells: Sequence[Cell]) -> Results:
 
 @contextlib.contextmanager
 def contenders(
-    models: Checkpoints, size: str, names: Sequence[str]
+    models: Checkpoints, size: str, names: Sequence[str], device: str
 ) -> Iterator[dict[str, Generator]]:
     """The contenders for one model, ready and warm."""
     import _generators as ways
     from _local import mix, running
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(models.path(size)).eval()
+    dtype: Dtype = "float32" if device == "cpu" else "bfloat16"
+    model = AutoModelForCausalLM.from_pretrained(models.path(size, dtype), dtype=dtype)
+    model = model.eval().to(device)
     plain: dict[str, Callable[[Any], Generator]] = {
         "sequential": ways.Sequential,
         "threads": ways.Threads,
@@ -125,7 +125,8 @@ def contenders(
         for name in names:
             if name in OURS:
                 more: dict[str, Any] = {} if name == "exact" else {"row_block": 0}
-                engine = running(models.load(size), prefix_cache_bytes=0, **more)
+                loaded = models.load(size, dtype, device=device)
+                engine = running(loaded, prefix_cache_bytes=0, **more)
                 found[name] = ways.Ours(stack.enter_context(engine))
             elif name == "continuous":
                 found[name] = ways.ContinuousBatching(model, LONGEST_TOKENS)
@@ -175,16 +176,16 @@ def common_tokens(one: Answer, other: Answer) -> int:
     return next((place for place, (a, b) in enumerate(pairs) if a != b), len(one.tokens))
 
 
-def claims(results: Results) -> list[Row]:
+def claims(results: Results, device: str) -> list[Row]:
     """One row a claim: the worst model that was measured."""
 
-    def more_per_cpu_s(ours: Round, theirs: Round) -> float:
-        return ours.per_cpu_s / theirs.per_cpu_s
+    def faster(ours: Round, theirs: Round) -> float:
+        return ours.rate(device) / theirs.rate(device)
 
     def latency(ours: Round, theirs: Round) -> float:
         return ours.latency_s / theirs.latency_s
 
-    speed = "tokens per CPU-second"
+    speed = f"tokens per {second(device)}"
     rows = []
     for at_once, name, words, target in (
         (16, "threads", "`generate` in threads", 3.0),
@@ -195,7 +196,7 @@ def claims(results: Results) -> list[Row]:
         (16, "inexact", "ours, not exact", 0.95),
         (32, "inexact", "ours, not exact", 0.95),
     ):
-        ratios = by_model(results, at_once, name, more_per_cpu_s)
+        ratios = by_model(results, at_once, name, faster)
         rows.append(
             claim(
                 f"{speed}, {requests_text(at_once)}",
@@ -252,7 +253,11 @@ def requests_text(at_once: int) -> str:
     return "1 request" if at_once == 1 else f"{at_once} requests at once"
 
 
-def print_results(results: Results) -> None:
+def second(device: str) -> str:
+    return "CPU-second" if device == "cpu" else "second"
+
+
+def print_results(results: Results, device: str) -> None:
     """The full table: medians over rounds."""
     header = (
         "model",
@@ -261,7 +266,7 @@ def print_results(results: Results) -> None:
         "tokens/CPU-s",
         "tokens/s",
         "mean latency s",
-        "exact: × tokens/CPU-s",
+        f"exact: × tokens per {second(device)}",
         "exact: × latency",
         "same tokens %",
     )
@@ -269,10 +274,10 @@ def print_results(results: Results) -> None:
     for (size, at_once, name), rounds in results.items():
         ours = results.get((size, at_once, "exact"))
         values = (
-            median(each.per_cpu_s for each in rounds),
-            median(each.per_wall_s for each in rounds),
+            median(each.tokens / each.cpu_s for each in rounds),
+            median(each.tokens / each.wall_s for each in rounds),
             median(each.latency_s for each in rounds),
-            paired(ours, rounds, lambda one, two: one.per_cpu_s / two.per_cpu_s),
+            paired(ours, rounds, lambda one, two: one.rate(device) / two.rate(device)),
             paired(ours, rounds, lambda one, two: one.latency_s / two.latency_s),
             mean_same(rounds),
         )
@@ -297,17 +302,19 @@ def main() -> None:
         metavar="NAMES",
         help="models, separated by commas; the claims are then of these",
     )
+    options.add_argument("--device", default="cpu", help="cpu, or a GPU as torch names it")
     arguments = options.parse_args()
-    cells = QUICK if arguments.quick else FULL
+    device = arguments.device
+    cells = QUICK if arguments.quick else FULL if device == "cpu" else GPU
     if arguments.sizes is not None:
         cells = tuple(cell for cell in cells if cell.size in arguments.sizes.split(","))
         if not cells:
             raise SystemExit(
                 f"--sizes: nothing to measure for {arguments.sizes!r}; expected some of 3M, 25M, 100M"
             )
-    results = measure(cells)
-    print_results(results)
-    finish(claims(results), arguments.json)
+    results = measure(cells, device)
+    print_results(results, device)
+    finish(claims(results, device), arguments.json)
 
 
 if __name__ == "__main__":
