@@ -4,33 +4,11 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
 
-MAX_CONTEXT_TOKENS = 32_000
+from agentkernel.simulation import Program, Step
 
-
-@dataclass(frozen=True)
-class Step:
-    """One LLM call, which reads so much more than its conversation had before, and the tool call that follows."""
-
-    new_tokens: int
-    output_tokens: int
-    tool_s: float
-
-
-@dataclass(frozen=True)
-class Program:
-    """Stages follow each other; the steps of a stage run at once, on copies of the conversation so far."""
-
-    id: str
-    tenant: str
-    arrived: float
-    stages: tuple[tuple[Step, ...], ...]
-
-    @property
-    def steps(self) -> list[Step]:
-        """All LLM calls."""
-        return [step for stage in self.stages for step in stage]
+CONVERSATION, TASK = "conversation", "task"
+"""How the ids of programs begin: short ones that somebody waits for, and long ones."""
 
 
 def programs(count: int, seed: int, rate: float) -> list[Program]:
@@ -44,8 +22,9 @@ def programs(count: int, seed: int, rate: float) -> list[Program]:
     for number in range(count):
         arrived += chance.expovariate(rate)
         tenant = 0 if chance.random() < 0.4 else chance.randrange(1, 8)
-        stages = _stages(chance, conversation=chance.random() < 0.3)
-        made.append(Program(f"program-{number}", f"tenant-{tenant}", arrived, stages))
+        kind = CONVERSATION if chance.random() < 0.3 else TASK
+        stages = _stages(chance, conversation=kind == CONVERSATION)
+        made.append(Program(f"{kind}-{number}", arrived, stages, f"tenant-{tenant}"))
     return made
 
 

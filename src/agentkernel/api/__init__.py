@@ -39,6 +39,7 @@ from agentkernel.api.calls import (
     ToolRequest,
     Usage,
 )
+from agentkernel.api.embedder import Embedder
 from agentkernel.api.errors import (
     AccessDenied,
     AdapterError,
@@ -125,6 +126,7 @@ __all__ = [
     "CoreTimeout",
     "CoreUnavailable",
     "CoreView",
+    "Embedder",
     "Emit",
     "HeapOrder",
     "InvalidCall",

@@ -45,6 +45,7 @@ class CallContext(msgspec.Struct, frozen=True, kw_only=True):
         priority: larger is more urgent; used by the order plugins that look at it.
         deadline: kernel-clock time (monotonic seconds) by which the answer is wanted, or None.
         parent: id of the syscall from whose execution this one was made, or None.
+        ancestors: ids of the programs that enclose this one, outermost first.
     """
 
     agent: str = "main"
@@ -53,6 +54,12 @@ class CallContext(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     deadline: float | None = None
     parent: int | None = None
+    ancestors: tuple[str, ...] = ()
+
+    @property
+    def parent_program(self) -> str | None:
+        """The program that encloses this one directly, or None."""
+        return self.ancestors[-1] if self.ancestors else None
 
 
 DEFAULT_CONTEXT = CallContext()

@@ -13,6 +13,7 @@ import pluggy
 
 from agentkernel.api.adapter import Adapter
 from agentkernel.api.calls import Call, Outcome
+from agentkernel.api.embedder import Embedder
 from agentkernel.api.llm_core import LLMCore
 from agentkernel.api.options import Options
 from agentkernel.api.scheduling import Admission, Order, Placement
@@ -36,14 +37,15 @@ GROUPS = {
     "hooks": None,
     "adapter": "create_adapter",
     "window": "create_window_policy",
+    "embedder": "create_embedder",
 }
 """Plugin kinds, and the hook that a plugin of the kind must implement. The entry-point group is ``agentkernel.KIND``."""
 
 
 # --- Creation. Of all plugins, only the one that the configuration names for the role is called. `options` is validated
 # --- against the class with which the plugin annotates the parameter. Cores, tools and adapters are created on the thread
-# --- that starts the kernel or adds them; order, placement and admission on the kernel's loop, when the first LLM call
-# --- comes, so their hooks must not block.
+# --- that starts the kernel or adds them; order, placement, admission and embedder on the kernel's loop, when the first LLM
+# --- call comes, so their hooks must not block.
 
 
 @hookspec
@@ -60,8 +62,14 @@ def create_llm_core(name: str, options: Options) -> LLMCore:  # type: ignore[emp
 
 
 @hookspec
-def create_order(options: Options) -> Order:  # type: ignore[empty-body]
-    """Create the order of one queue. Called once for each queue, when its first call arrives."""
+def create_order(options: Options, embedder: Embedder) -> Order:  # type: ignore[empty-body]
+    """Create the order of one queue. Called once for each queue, when its first call arrives.
+
+    Args:
+        options: the table ``[order.NAME]``.
+        embedder: the one that ``kernel.embedder`` names, the same for all queues. It is created, and its plugin loaded,
+            only where the implementation takes this parameter.
+    """
 
 
 @hookspec
@@ -82,6 +90,11 @@ def register_tools(options: Options) -> Sequence[Tool]:  # type: ignore[empty-bo
 @hookspec
 def create_window_policy(options: Options) -> WindowPolicy:  # type: ignore[empty-body]
     """Create the window policy. Called once a kernel, when ``kernel.window`` names this plugin."""
+
+
+@hookspec
+def create_embedder(options: Options) -> Embedder:  # type: ignore[empty-body]
+    """Create the embedder. Called once a kernel, when a plugin takes one; must not load or download anything."""
 
 
 @hookspec

@@ -7,6 +7,7 @@ no threads and never block.
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import math
 from abc import ABC, abstractmethod
@@ -110,12 +111,15 @@ class Order(ABC):
 class HeapOrder(Order):
     """An order that is a sort key: subclass it and write :meth:`key`.
 
-    A binary heap with lazy deletion: push and pop are O(log n), removal is O(1) amortised.
+    A binary heap with lazy deletion, and before it a short sorted list of the calls that come next: push, pop and remove
+    are O(log n) amortised for n waiting calls, and looking at the next few costs no more than there are of them.
     """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[Any, int, WaitingCall]] = []
+        self._upcoming: list[_Entry] = []  # sorted; no call in the heap comes before one of these
+        self._heap: list[_Entry] = []
         self._live: dict[int, WaitingCall] = {}
+        self._most_shown = 1
 
     @abstractmethod
     def key(self, waiting: WaitingCall, now: float) -> Hashable:
@@ -124,32 +128,39 @@ class HeapOrder(Order):
     def push(self, waiting: WaitingCall, now: float) -> None:
         """Add a call under its present key."""
         self._live[waiting.seq] = waiting
-        heapq.heappush(self._heap, (self.key(waiting, now), waiting.seq, waiting))
+        entry, following = (self.key(waiting, now), waiting.seq, waiting), self._upcoming
+        if not following or entry > following[-1]:
+            heapq.heappush(self._heap, entry)
+            return
+        bisect.insort(following, entry)
+        if len(following) > 4 * self._most_shown:
+            for each in following[self._most_shown :]:
+                heapq.heappush(self._heap, each)
+            del following[self._most_shown :]
 
     def pop(self, now: float) -> WaitingCall:
         """Take out the call with the smallest key."""
-        while self._heap:
-            waiting = heapq.heappop(self._heap)[2]
-            if self._live.get(waiting.seq) is waiting:
-                del self._live[waiting.seq]
-                return waiting
-        raise IndexError("pop from an empty order")
+        if not self._upcoming:
+            self._fill(1)
+        waiting = self._upcoming.pop(0)[2]
+        del self._live[waiting.seq]
+        return waiting
 
     def peek(self, now: float, count: int = 1) -> Sequence[WaitingCall]:
-        """The next calls; O(1) for one, O(n log count) for more."""
-        heap, live = self._heap, self._live
-        while heap and live.get(heap[0][2].seq) is not heap[0][2]:
-            heapq.heappop(heap)
-        if count == 1:
-            return (heap[0][2],) if heap else ()
-        entries = heapq.nsmallest(count + len(heap) - len(live), heap)
-        return [entry[2] for entry in entries if live.get(entry[1]) is entry[2]][:count]
+        """The next calls; O(count), and for a call that was never shown before O(log n)."""
+        if len(self._upcoming) < count:
+            self._fill(count)
+        return [entry[2] for entry in self._upcoming[:count]]
 
     def remove(self, waiting: WaitingCall) -> bool:
         """Take a call out; its place in the heap is cleared later."""
         if self._live.get(waiting.seq) is not waiting:
             return False
         del self._live[waiting.seq]
+        for place, entry in enumerate(self._upcoming):
+            if entry[2] is waiting:
+                del self._upcoming[place]
+                return True
         if len(self._heap) > 2 * len(self._live) + 64:
             self._heap = [entry for entry in self._heap if self._live.get(entry[1]) is entry[2]]
             heapq.heapify(self._heap)
@@ -157,6 +168,18 @@ class HeapOrder(Order):
 
     def __len__(self) -> int:
         return len(self._live)
+
+    def _fill(self, count: int) -> None:
+        """Bring the next ``count`` calls before the heap."""
+        self._most_shown = max(self._most_shown, count)
+        while self._heap and len(self._upcoming) < count:
+            entry = heapq.heappop(self._heap)
+            if self._live.get(entry[1]) is entry[2]:
+                self._upcoming.append(entry)
+
+
+_Entry = tuple[Any, int, WaitingCall]
+"""Key, sequence number, call."""
 
 
 class Placement(ABC):
@@ -184,12 +207,32 @@ class Placement(ABC):
 
 
 class Admission(ABC):
-    """Decides whether a call may start now on the core that placement chose.
+    """Decides whether a call may start now on the core that placement chose, and before that whether it may compete.
 
     Several admissions can be configured; a call starts when all of them agree. ``check`` asks and changes nothing;
     ``acquire`` follows at once when all agreed; ``release`` follows exactly once for each ``acquire``, whatever
     became of the call.
+
+    An admission that overrides ``enter`` is a gate: it holds back calls that the order would let compete for slots.
     """
+
+    def enter(self, call: LLMCall, cores: Sequence[CoreView], first: bool, now: float) -> bool:
+        """Whether the call may compete for a slot of ``cores``, the ones that could answer it; False holds it back.
+
+        Asked when a call arrives whose program is not *inside*: none of its calls competes, runs or is suspended. Its
+        other calls, and what is tried again or was suspended, come in unasked, so a program is held back only
+        between its calls. ``first`` says that no other held call comes before this one.
+
+        Held calls wait in an order of their own, of the same kind as the queue's. The first of them is asked about again,
+        and then the next until one is refused, whenever a call has left a core, a call that competed or was held is
+        gone, a program is closed or the cores change. It is let in unasked where nothing else competes or runs on its
+        cores, so that no answer can stop everything. Hence ``acquire`` may follow a refusal; and an agreement may
+        be followed by another question, where another admission refused or the call was cancelled.
+
+        A call whose ``context.ancestors`` include a program that was let in and neither refused since nor closed must be
+        let in: the outer program, which cannot go on without it, would keep its place in vain.
+        """
+        return True
 
     @abstractmethod
     def check(self, call: LLMCall, core: CoreView, now: float) -> float | None:

@@ -12,6 +12,7 @@ from agentkernel.cli.lazy import LazyGroup
 __all__ = ["app"]
 
 _COMMANDS = {
+    "bench": ("agentkernel.cli.bench:bench", "Compare settings on what was recorded."),
     "completion": ("agentkernel.cli.completion:completion", "Print a shell's completion script."),
     "config": ("agentkernel.cli.config:config", "Show the settings and where they come from."),
     "doctor": ("agentkernel.cli.doctor:doctor", "Look for what does not work here, with cures."),

@@ -83,7 +83,11 @@ def _load_and_create(registry: PluginRegistry, kind: str, name: str) -> Iterator
                 cure="check the folder of its distribution, where its own tests give them",
             )
             return
-        arguments = {"name": "check"} if kind == "llm_core" else {}
+        arguments: dict[str, object] = {"name": "check"} if kind == "llm_core" else {}
+        if registry.takes(kind, name, "embedder"):
+            from agentkernel.testing.fakes import FakeEmbedder
+
+            arguments["embedder"] = FakeEmbedder()
         made = registry.create(kind, name, None, **arguments)
     except AgentKernelError as error:
         yield Finding(check=check, status="problem", summary=str(error))

@@ -16,6 +16,7 @@ import msgspec
 
 from agentkernel.api import Adapter, AgentKernelError, PluginError, SettingsError
 from agentkernel.cli.config_files import CONFIG_VARIABLE, project_file, with_config
+from agentkernel.cli.recorder import RECORD_VARIABLE, begin_recording
 from agentkernel.kernel.registry import PluginRegistry
 from agentkernel.kernel.settings import KernelSettings, Settings, load_settings
 from agentkernel.sdk import EMBEDDED_API_KEY, FrameworkReport, WrapReport, choose_target
@@ -45,14 +46,16 @@ def plan(
     assignments: Sequence[str],
     frameworks: Sequence[str],
     quiet: bool,
+    record: Path | None,
     environ: Mapping[str, str],
     cwd: Path,
 ) -> Plan:
-    """Check the settings and the frameworks, before the program starts.
+    """Check the settings and the frameworks, and begin the recording, before the program starts.
 
     Raises:
         SettingsError: a setting is unusable.
         PluginNotFound: an adapter that ``frameworks`` names is not installed.
+        RecordingError: ``record`` cannot be written.
     """
     env = with_config(config, environ, cwd)
     project = project_file(env, cwd)
@@ -70,6 +73,8 @@ def plan(
     env["AGENTKERNEL_RUN_FRAMEWORKS"] = ",".join(frameworks)
     env["AGENTKERNEL_RUN_MAIN"] = "quiet" if quiet else "report"
     env["PYTHONPATH"] = _bootstrap_first(env.get("PYTHONPATH", ""))
+    if record is not None:
+        env[RECORD_VARIABLE] = begin_recording(cwd / record, settings)
     notices = []
     if not any(report.wrapped for report in reports):
         notices.append(str(WrapReport(frameworks=tuple(reports))))

@@ -34,6 +34,12 @@ __all__ = ["run"]
     metavar="NAME",
     help="Wrap this framework only. Repeatable.",
 )
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write when each call came, started and ended, and its tokens; never what was said.",
+)
 @click.option("--quiet", is_flag=True, help="Do not report what was wrapped.")
 @click.option("-m", "module", is_flag=True, help="Run a module, as python -m does.")
 @click.argument(
@@ -43,6 +49,7 @@ def run(
     config: Path | None,
     assignments: tuple[str, ...],
     frameworks: tuple[str, ...],
+    record: Path | None,
     quiet: bool,
     module: bool,
     program: tuple[str, ...],
@@ -52,6 +59,10 @@ def run(
     The LLM, tool and code calls of every framework that it imports go through a kernel, also those
     of the Python processes that it starts. The kernel starts when a framework is imported; nothing
     happens in a process that imports none. The exit status is the program's.
+
+    A recording is for ak bench schedule. It has a line for each call that ended: names of program, agent,
+    tenant and model, times, counts of tokens, the type of an error. Messages, arguments and answers are
+    never in it.
     """
     import os
 
@@ -64,6 +75,7 @@ def run(
         assignments=assignments,
         frameworks=frameworks,
         quiet=quiet,
+        record=record,
         environ=os.environ,
         cwd=Path.cwd(),
     )

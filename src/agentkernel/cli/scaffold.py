@@ -34,6 +34,7 @@ _SUMMARIES = {
     "hooks": "The hooks `{name}` of agentkernel: count the calls that succeed and fail.",
     "adapter": "Wraps the framework {name} in agentkernel: its LLM calls become syscalls.",
     "window": "The window policy `{name}` of agentkernel: cuts the longest tool result.",
+    "embedder": "The embedder `{name}` of agentkernel: counts words by their hash.",
 }
 
 _SETTINGS = {
@@ -44,9 +45,10 @@ _SETTINGS = {
     "tool": '[kernel]\ntools = ["{name}"]',
     "hooks": '[kernel]\nhooks = ["{name}"]',
     "window": '[kernel]\nwindow = "{name}"\n\n[window.{name}]\nshortest_chars = 500',
+    "embedder": '[kernel]\nembedder = "{name}"\n\n[embedder.{name}]\ndimension = 256',
 }
 
-_USES_MSGSPEC = ("llm_core", "order", "admission", "window")
+_USES_MSGSPEC = ("llm_core", "order", "admission", "window", "embedder")
 
 
 class Scaffold(msgspec.Struct, frozen=True, kw_only=True):

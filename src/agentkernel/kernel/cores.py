@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from agentkernel.api.calls import LLMCall
 from agentkernel.api.errors import AgentKernelError, LLMCoreError, PluginFault
 from agentkernel.api.llm_core import LLMCore
 from agentkernel.kernel.factory import PluginFactory
@@ -60,6 +61,10 @@ class CoreManager:
             core = self._factory.core(name, plugin, options)
             name = self._thread.run(self._join_derived(key, name, core), _START_LIMIT_S)
         return name
+
+    def have_another(self, call: LLMCall, core: PooledCore | None, now: float) -> bool:
+        """As of :meth:`CorePool.has_another`."""
+        return self._pool.has_another(call, core, now)
 
     def default_answers(self, model: str | None, core: str | None = None) -> bool:
         """Whether such calls go to the default core: none is configured, and they name it, or neither core nor model."""

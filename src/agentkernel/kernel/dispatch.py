@@ -234,7 +234,10 @@ class Dispatcher:
         call, now = ticket.call, self._clock()
         assert isinstance(call, LLMCall)
         remaining = math.inf if ticket._deadline is None else ticket._deadline - now
-        delay = self._retry.delay_s(error, ticket._attempts, call.max_retries, remaining)
+        elsewhere = self.cores.have_another(call, ticket._core, now)
+        delay = self._retry.delay_s(
+            error, ticket._attempts, call.max_retries, remaining, elsewhere=elsewhere
+        )
         if delay is None:
             return False
         self.counters.retries += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from agentkernel.api.embedder import Embedder
 from agentkernel.api.llm_core import LLMCore
 from agentkernel.api.options import Options
 from agentkernel.api.scheduling import Admission, Order, Placement
@@ -18,6 +19,7 @@ class PluginFactory:
 
     def __init__(self, registry: PluginRegistry, settings: Settings) -> None:
         self._registry, self._settings = registry, settings
+        self._embedder: Embedder | None = None
 
     @property
     def configured(self) -> bool:
@@ -52,7 +54,9 @@ class PluginFactory:
         return core
 
     def check_chosen(self) -> None:
-        """Load the scheduling and window plugins that the user chose, and bind their options: errors show at once.
+        """Load the scheduling, window and embedder plugins that the user chose, and bind their options.
+
+        Errors show at once.
 
         The default ones are loaded at the first LLM call: a kernel without plugins starts.
         """
@@ -65,12 +69,28 @@ class PluginFactory:
             self._options("admission", name)
         if chosen.window is not None:
             self._options("window", chosen.window)
+        if chosen.embedder != default.embedder or (
+            chosen.order != default.order
+            and self._registry.takes("order", chosen.order, "embedder")
+        ):
+            self._options("embedder", chosen.embedder)
 
     def order(self) -> Order:
         """The configured order, for one queue."""
-        order = self._create("order", self._settings.kernel.order)
+        name = self._settings.kernel.order
+        takes_one = self._registry.takes("order", name, "embedder")
+        further = {"embedder": self.embedder()} if takes_one else {}
+        order = self._create("order", name, **further)
         assert isinstance(order, Order)
         return order
+
+    def embedder(self) -> Embedder:
+        """The configured embedder, the same at every call."""
+        if self._embedder is None:
+            embedder = self._create("embedder", self._settings.kernel.embedder)
+            assert isinstance(embedder, Embedder)
+            self._embedder = embedder
+        return self._embedder
 
     def placement(self) -> Placement:
         """The configured placement."""
@@ -101,8 +121,8 @@ class PluginFactory:
             tools.extend(created)
         return tools
 
-    def _create(self, kind: str, name: str) -> object:
-        return self._registry.create(kind, name, self._options(kind, name))
+    def _create(self, kind: str, name: str, **further: object) -> object:
+        return self._registry.create(kind, name, self._options(kind, name), **further)
 
     def _options(self, kind: str, name: str) -> Options:
         return self._settings.bind(self._registry.options_type(kind, name), kind, name)

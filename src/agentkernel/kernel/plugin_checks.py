@@ -13,6 +13,7 @@ import pluggy
 
 from agentkernel.api import hookspecs
 from agentkernel.api.adapter import Adapter
+from agentkernel.api.embedder import Embedder
 from agentkernel.api.errors import PluginSignatureError
 from agentkernel.api.hookspecs import GROUPS, PROJECT
 from agentkernel.api.llm_core import LLMCore
@@ -21,7 +22,7 @@ from agentkernel.api.scheduling import Admission, Order, Placement
 from agentkernel.api.tools import Tool
 from agentkernel.api.window import WindowPolicy
 
-__all__ = ["check_hooks", "check_result", "new_manager", "options_of"]
+__all__ = ["check_hooks", "check_result", "new_manager", "options_of", "takes"]
 
 _RESULTS: dict[str, type] = {
     "llm_core": LLMCore,
@@ -30,6 +31,7 @@ _RESULTS: dict[str, type] = {
     "admission": Admission,
     "adapter": Adapter,
     "window": WindowPolicy,
+    "embedder": Embedder,
 }
 _AWAITED = frozenset({"syscall_execute"})
 """Hooks whose result the kernel awaits; nowhere else would a coroutine ever run."""
@@ -97,6 +99,13 @@ def options_of(plugin: object, kind: str, name: str) -> type[Options]:
         f"expected {where} to be annotated with a subclass of agentkernel.api.Options (or NoOptions), "
         f"found {shown}",
     )
+
+
+def takes(plugin: object, kind: str, argument: str) -> bool:
+    """Whether the plugin's create hook has this parameter."""
+    hook = GROUPS[kind]
+    function = _create_function(plugin, hook) if hook else None
+    return function is not None and argument in inspect.signature(function).parameters
 
 
 def check_result(results: object, kind: str, name: str) -> object:

@@ -171,8 +171,12 @@ class PooledCore:
             self._drained.set()
 
     def suspend(self) -> None:
-        """A call that it began waits for its next turn; the core must stay for it."""
+        """A call that it began waits for its next turn; the core must stay for it.
+
+        Where the call was the breaker's probe, whatever runs next is: it could not be resumed otherwise.
+        """
         self.suspended += 1
+        self.breaker.undecided()
 
     def resume(self) -> None:
         """Such a call has its turn, or ended."""
@@ -270,6 +274,13 @@ class CorePool:
         if not found:
             raise NoCoreForCall(model=call.model, core=call.core, pool=sorted(self._cores))
         return found
+
+    def has_another(self, call: LLMCall, core: PooledCore | None, now: float) -> bool:
+        """Whether a core that is neither ``core`` nor asked for a pause nor out of order serves ``call``."""
+        return any(
+            other is not core and _serves(other, call) and other.reopens_at(now) is None
+            for other in self._cores.values()
+        )
 
 
 def _serves(core: PooledCore, call: LLMCall) -> bool:

@@ -27,7 +27,13 @@ from agentkernel.api.errors import (
 )
 from agentkernel.api.hookspecs import GROUPS, PROJECT
 from agentkernel.api.options import Options
-from agentkernel.kernel.plugin_checks import check_hooks, check_result, new_manager, options_of
+from agentkernel.kernel.plugin_checks import (
+    check_hooks,
+    check_result,
+    new_manager,
+    options_of,
+    takes,
+)
 from agentkernel.kernel.plugin_scan import (
     InstalledPlugin,
     PluginInfo,
@@ -133,6 +139,14 @@ class PluginRegistry:
         """
         return options_of(self.load(kind, name), kind, name)
 
+    def takes(self, kind: str, name: str, argument: str) -> bool:
+        """Whether the create hook of the plugin has this parameter.
+
+        Raises:
+            PluginError: as ``load``.
+        """
+        return takes(self.load(kind, name), kind, argument)
+
     def create(
         self, kind: str, name: str, options: Options | None = None, /, **kwargs: object
     ) -> object:
@@ -142,7 +156,8 @@ class PluginRegistry:
             kind: any kind but ``hooks``.
             name: of the plugin.
             options: an instance of the plugin's options class; None takes the defaults.
-            kwargs: the further arguments of the hook's specification.
+            kwargs: the further arguments of the hook's specification; those that the plugin does not take can be
+                left out.
 
         Raises:
             PluginError: as ``load``; the hook returned something else than its kind's objects.
@@ -160,6 +175,9 @@ class PluginRegistry:
             assert caller.spec is not None
             if "options" in caller.spec.argnames:
                 kwargs["options"] = self._defaults(kind, name) if options is None else options
+            for argument in set(caller.spec.argnames) - kwargs.keys():
+                if not takes(plugin, kind, argument):
+                    kwargs[argument] = None
             try:
                 results = caller(**kwargs)
             except AgentKernelError:

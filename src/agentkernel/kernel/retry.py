@@ -52,7 +52,13 @@ class RetryPolicy:
         self._initial_s, self._max_s, self._rng = initial_s, max_s, rng
 
     def delay_s(
-        self, error: Exception, attempts: int, max_retries: int | None, remaining_s: float
+        self,
+        error: Exception,
+        attempts: int,
+        max_retries: int | None,
+        remaining_s: float,
+        *,
+        elsewhere: bool = False,
     ) -> float | None:
         """Seconds to wait before the next attempt, None when there must be none.
 
@@ -61,11 +67,14 @@ class RetryPolicy:
             attempts: how many were made.
             max_retries: the call's own limit, None for the default.
             remaining_s: time left to the call; a wait that would not leave any is not begun.
+            elsewhere: another core can answer the call; how long this one wants to be left alone does not matter then.
         """
         limit = self.max_retries if max_retries is None else max_retries
         if attempts > limit or not isinstance(error, SyscallError) or not error.retryable:
             return None
-        wanted = error.retry_after_s if isinstance(error, CoreStatusError) else None
+        wanted = None
+        if isinstance(error, CoreStatusError) and not elsewhere:
+            wanted = error.retry_after_s
         delay = self._backoff_s(attempts) if wanted is None else wanted
         if delay > RETRY_AFTER_LIMIT_S or delay >= remaining_s or not self.budget.take():
             return None

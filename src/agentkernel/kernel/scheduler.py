@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from agentkernel.api.calls import LLMCall, Usage
-from agentkernel.api.errors import AgentKernelError, LLMCoreError
+from agentkernel.api.errors import AgentKernelError, LLMCoreError, PluginFault
 from agentkernel.api.scheduling import Admission, CoreView, Order, Placement, WaitingCall
+from agentkernel.kernel.admissions import Admissions
+from agentkernel.kernel.gate import Gate
 from agentkernel.kernel.pool import (
     CorePool,
     PooledCore,
@@ -61,15 +63,18 @@ class Scheduler:
         self._clock, self._loop = clock, loop
         self._start, self._fail = start, fail
         self._placement: Placement | None = None
-        self._admissions: tuple[Admission, ...] = ()
+        self._admissions = Admissions(())
+        self._gate: Gate | None = None
         self._queues: dict[QueueKey, CallQueue] = {}
         self._routes: dict[tuple[str | None, str | None], CallQueue] = {}
         self._dirty: dict[CallQueue, None] = {}
         self._observers: list[Any] = []
         self.waiting = 0
 
-    def enqueue(self, ticket: Ticket[Any]) -> None:
+    def enqueue(self, ticket: Ticket[Any], *, inside: bool = False) -> None:
         """Let a call wait for its turn; one that was suspended waits for the core that has its context.
+
+        Admissions may hold a new one back, unless it is ``inside`` already.
 
         Raises:
             NoCoreForCall: no core serves it.
@@ -92,24 +97,42 @@ class Scheduler:
             waiting = ticket._waiting = WaitingCall(
                 ticket.id, call, ticket._submitted, failed, ticket._preemptions
             )
-        queue.order.push(waiting, now)
-        queue.tickets[ticket.id] = ticket
+        inside = inside or ticket._attempts > 0
+        if self._gate is None:
+            queue.push(waiting, ticket, now)
+        elif inside or not self._gate.holds(queue, ticket, waiting, now):
+            queue.push(waiting, ticket, now)
+            self._gate.entered(call)
         self.waiting += 1
         self._dirty[queue] = None
 
     def withdraw(self, ticket: Ticket[Any]) -> bool:
         """Take a call out of its queue. False when it does not wait."""
         for queue in self._queues.values():
+            order = queue.order
             if queue.tickets.pop(ticket.id, None) is not None:
-                self.waiting -= 1
-                self._dirty[queue] = None
-                assert ticket._waiting is not None
-                try:
-                    queue.order.remove(ticket._waiting)
-                except BaseException as error:  # noqa: BLE001 - a plugin, whatever it raises
-                    self._break_up(queue, error)
-                return True
+                self._leave(ticket)
+            elif queue.held is not None and queue.held.tickets.pop(ticket.id, None) is not None:
+                order = queue.held.order
+            else:
+                continue
+            self.waiting -= 1
+            self._dirty[queue] = None
+            assert ticket._waiting is not None
+            try:
+                order.remove(ticket._waiting)
+            except BaseException as error:  # noqa: BLE001 - a plugin, whatever it raises
+                self._break_up(queue, error)
+            return True
         return False
+
+    def _leave(self, ticket: Ticket[Any]) -> None:
+        """A call that was let in waits and runs no more, for now: those that are held may come in."""
+        if self._gate is not None:
+            self._gate.left(ticket.call)
+            for queue in self._queues.values():
+                if queue.holds:
+                    self._dirty[queue] = None
 
     def release(
         self, ticket: Ticket[Any], core: PooledCore, usage: Usage, error: Exception | None
@@ -144,22 +167,15 @@ class Scheduler:
         ticket._service_s += now - (now if ticket._admitted is None else ticket._admitted)
         core.end_turn(ticket.id)
         core.give_back()
-        for admission in self._admissions:
-            try:
-                admission.release(call, core.name, usage, error, now)
-            except BaseException:
-                logger.exception(
-                    "an admission raised when %s left %s; the outcome stands",
-                    call.label,
-                    core.label,
-                )
+        self._admissions.release(call, core.name, usage, error, now)
+        self._leave(ticket)
         for queue in self._queues.values():
             if queue.tickets and (queue.refused or core in queue.cores):
                 self._dirty[queue] = None
 
     def program_closed(self, program: str) -> None:
         """No further call of ``program`` will come."""
-        listeners: list[Any] = [queue.order for queue in self._queues.values()]
+        listeners: list[Any] = [order for queue in self._queues.values() for order in queue.orders]
         listeners += (
             [*self._admissions] if self._placement is None else [self._placement, *self._admissions]
         )
@@ -169,23 +185,18 @@ class Scheduler:
             except BaseException:
                 logger.exception("a scheduling plugin raised when program %r was closed", program)
         for queue in self._queues.values():
-            if queue.refused and queue.tickets:
+            if queue.holds or (queue.refused and queue.tickets):
                 self._dirty[queue] = None
         self.pump()
 
     def pool_changed(self) -> None:
         """A core joined or left: calls that wait are routed again."""
-        stranded = [ticket for queue in self._queues.values() for ticket in queue.tickets.values()]
-        for queue in self._queues.values():
-            queue.close()
-        self._queues.clear()
-        self._routes.clear()
-        self._dirty.clear()
+        inside = {seq for queue in self._queues.values() for seq in queue.tickets}
+        stranded = self.drop_all()
         self._observers = [self._placement] if overrides(self._placement, Placement) else []
-        self.waiting = 0
         for ticket in sorted(stranded, key=lambda ticket: ticket.id):
             try:
-                self.enqueue(ticket)
+                self.enqueue(ticket, inside=ticket.id in inside)
             except AgentKernelError as error:
                 self._fail(ticket, error)
             except BaseException as error:  # noqa: BLE001 - a plugin, whatever it raises
@@ -194,14 +205,21 @@ class Scheduler:
 
     def drop_all(self) -> list[Ticket[Any]]:
         """Empty every queue and return what waited."""
-        dropped = [ticket for queue in self._queues.values() for ticket in queue.tickets.values()]
-        for queue in self._queues.values():
-            queue.close()
+        dropped = [ticket for queue in self._queues.values() for ticket in self._clear(queue)]
         self._queues.clear()
         self._routes.clear()
         self._dirty.clear()
-        self.waiting = 0
         return dropped
+
+    def _clear(self, queue: CallQueue) -> list[Ticket[Any]]:
+        """Give a queue up: what waited there."""
+        queue.close()
+        if self._gate is not None:
+            for ticket in queue.tickets.values():
+                self._gate.left(ticket.call)
+        tickets = queue.clear()
+        self.waiting -= len(tickets)
+        return tickets
 
     def pump(self) -> None:
         """Start whatever can start now. Called after everything that changes what can."""
@@ -211,6 +229,8 @@ class Scheduler:
             try:
                 self._pump(queue)
                 queue.contend(bool(queue.tickets))
+                if queue.holds and queue.idle:
+                    self._dirty[queue] = None
             except BaseException as error:  # noqa: BLE001 - a plugin, whatever it raises
                 self._break_up(queue, error)
 
@@ -219,6 +239,8 @@ class Scheduler:
         order, placement = queue.order, self._placement
         assert placement is not None
         queue.refused = False
+        if self._gate is not None:
+            self._gate.ask_again(queue, now)
         while len(order):
             views = [core.view for core in queue.cores if core.has_room(now)]
             if not views:
@@ -239,7 +261,12 @@ class Scheduler:
             if ticket is None:
                 raise RuntimeError(f"the order offered call {waiting.seq}, which does not wait")
             self.waiting -= 1
-            if self._acquire(ticket, waiting.call, view, now):
+            try:
+                self._admissions.acquire(waiting.call, view, now)
+            except PluginFault as fault:
+                self._leave(ticket)
+                self._fail(ticket, fault)
+            else:
                 self._begin(queue, waiting, ticket, queue.by_name[view.name], now)
         if queue.tickets:
             raise RuntimeError(f"the order lost {len(queue.tickets)} calls")
@@ -279,11 +306,7 @@ class Scheduler:
             waiting, view = chosen
             if view not in views or waiting not in candidates:
                 raise RuntimeError(f"the placement chose {chosen!r}, which was not offered")
-            refused = None
-            for admission in self._admissions:
-                refused = admission.check(waiting.call, view, now)
-                if refused is not None:
-                    break
+            refused = self._admissions.refuse(waiting.call, view, now)
             if refused is None:
                 return chosen
             ask_again_at = min(ask_again_at, refused)
@@ -292,28 +315,10 @@ class Scheduler:
         self._wake_at(queue, ask_again_at, now)
         return None
 
-    def _acquire(self, ticket: Ticket[Any], call: LLMCall, view: CoreView, now: float) -> bool:
-        """Tell every admission that the call starts. False when one raised: the call has failed then."""
-        acquired = 0
-        try:
-            for admission in self._admissions:
-                admission.acquire(call, view, now)
-                acquired += 1
-        except BaseException as raised:  # noqa: BLE001 - a plugin, whatever it raises
-            fault = plugin_fault("a scheduling plugin", "admitting the call", raised)
-            for admission in self._admissions[:acquired]:
-                try:
-                    admission.release(call, view.name, Usage(), fault, now)
-                except BaseException:
-                    logger.exception("an admission raised when %s left %r", call.label, view.name)
-            self._fail(ticket, fault)
-            return False
-        return True
-
     def _await_room(self, queue: CallQueue, now: float) -> None:
         unavailable = all_out_of_order(queue.cores, now)
         if unavailable is not None:
-            for ticket in list(queue.tickets.values()):
+            for ticket in queue.everything:
                 self.withdraw(ticket)
                 self._fail(ticket, all_out_of_order(queue.cores, now) or unavailable)
             return
@@ -336,14 +341,11 @@ class Scheduler:
 
     def _break_up(self, queue: CallQueue, raised: BaseException) -> None:
         """A plugin raised or answered nonsense: what its order knows cannot be trusted. The next call gets a new queue."""
-        queue.close()
+        tickets = self._clear(queue)
         self._queues = {key: other for key, other in self._queues.items() if other is not queue}
         self._routes = {key: other for key, other in self._routes.items() if other is not queue}
-        self._observers = [observer for observer in self._observers if observer is not queue.order]
+        self._observers = [one for one in self._observers if one not in queue.orders]
         self._dirty.pop(queue, None)
-        tickets = list(queue.tickets.values())
-        queue.tickets.clear()
-        self.waiting -= len(tickets)
         for ticket in tickets:
             self._fail(
                 ticket, plugin_fault("a scheduling plugin", "choosing the next call", raised)
@@ -355,8 +357,10 @@ class Scheduler:
             return queue
         cores = self._pool.eligible(call)
         if self._placement is None:
-            placement, admissions = self._new_placement(), tuple(self._new_admissions())
-            self._placement, self._admissions = placement, admissions
+            placement, admissions = self._new_placement(), self._new_admissions()
+            self._placement, self._admissions = placement, Admissions(admissions)
+            gates = [one for one in admissions if type(one).enter is not Admission.enter]
+            self._gate = Gate(gates, self._observed_order) if gates else None
             if overrides(placement, Placement):
                 self._observers.append(placement)
         queue = self._routes[(call.core, call.model)] = self._queue(
@@ -372,7 +376,11 @@ class Scheduler:
     def _queue(self, key: QueueKey, cores: tuple[PooledCore, ...]) -> CallQueue:
         queue = self._queues.get(key)
         if queue is None:
-            queue = self._queues[key] = CallQueue(key, cores, self._new_order())
-            if overrides(queue.order, Order):
-                self._observers.append(queue.order)
+            queue = self._queues[key] = CallQueue(key, cores, self._observed_order())
         return queue
+
+    def _observed_order(self) -> Order:
+        order = self._new_order()
+        if overrides(order, Order):
+            self._observers.append(order)
+        return order

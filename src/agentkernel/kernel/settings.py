@@ -42,7 +42,7 @@ __all__ = [
 
 O = TypeVar("O", bound=Options)  # noqa: E741
 
-_OPTION_TABLES = ("order", "placement", "admission", "tool", "window")
+_OPTION_TABLES = ("order", "placement", "admission", "tool", "window", "embedder")
 _TABLES = ("kernel", "context", "cores", "plugins", *_OPTION_TABLES)
 
 _Name = Annotated[str, msgspec.Meta(min_length=1)]
@@ -65,6 +65,8 @@ class KernelSettings(msgspec.Struct, frozen=True, kw_only=True):
             names this one, or neither core nor model; "" means none.
         window: name of the window policy, which makes calls fit that are too long for their model;
             None lets them fail.
+        embedder: name of the embedder, for plugins that tell which prompts are alike; it is loaded where one needs
+            it.
         max_waiting: LLM calls that may wait at once, and tool calls that may be there at once; one
             more is refused with ``KernelBusy``.
         llm_timeout_s: seconds from submission to outcome of an LLM call that sets no limit.
@@ -88,6 +90,7 @@ class KernelSettings(msgspec.Struct, frozen=True, kw_only=True):
     hooks: tuple[_Name, ...] = ()
     default_core: str = "nano"
     window: _Name | None = None
+    embedder: _Name = "hashing"
     max_waiting: _Count = 20_000
     llm_timeout_s: _Seconds = 600.0
     tool_timeout_s: _Seconds | None = None

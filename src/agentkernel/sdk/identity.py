@@ -57,17 +57,20 @@ class session:  # noqa: N801 - reads as a statement: with session("coder"): ...
     def __enter__(self) -> CallContext:
         outer = CURRENT.get()
         tenant = outer.tenant if self._tenant is None else self._tenant
-        program = outer.program
-        if self._new_program or program == CallContext().program:
+        program, ancestors = outer.program, outer.ancestors
+        outermost = program == CallContext().program
+        if self._new_program or outermost:
             self._kernel = find_kernel()
-            program = self._opened = _open_program(self._kernel, self._agent, tenant, outer.program)
-        context = CallContext(
+            ancestors = () if outermost else (*ancestors, program)
+            program = self._opened = _open_program(self._kernel, self._agent, tenant, ancestors)
+        context = msgspec.structs.replace(
+            outer,
             agent=self._agent,
             program=program,
             tenant=tenant,
             priority=outer.priority if self._priority is None else self._priority,
             deadline=outer.deadline if self._deadline is None else self._deadline,
-            parent=outer.parent,
+            ancestors=ancestors,
         )
         self._token = CURRENT.set(context)
         return context
@@ -79,11 +82,11 @@ class session:  # noqa: N801 - reads as a statement: with session("coder"): ...
             self._kernel.close_program(self._opened)
 
 
-def _open_program(kernel: Kernel | None, name: str, tenant: str, parent: str) -> str:
+def _open_program(kernel: Kernel | None, name: str, tenant: str, ancestors: tuple[str, ...]) -> str:
     if kernel is None:
         return f"{name}-{uuid.uuid4().hex[:8]}"
-    outermost = parent == CallContext().program
-    return kernel.open_program(name, tenant=tenant, parent=None if outermost else parent).id
+    parent = ancestors[-1] if ancestors else None
+    return kernel.open_program(name, tenant=tenant, parent=parent).id
 
 
 @overload
@@ -173,11 +176,9 @@ def context_for(framework_agent: object, name: str | None) -> CallContext:
         return outer
     else:
         said = AgentIdentity()
-    return CallContext(
+    return msgspec.structs.replace(
+        outer,
         agent=said.name or name or outer.agent,
-        program=outer.program,
         tenant=outer.tenant if said.tenant is None else said.tenant,
         priority=outer.priority if said.priority is None else said.priority,
-        deadline=outer.deadline,
-        parent=outer.parent,
     )

@@ -1,7 +1,8 @@
 """For those who test plugins, adapters and programs: conformance kits, fakes, a fault server, pytest fixtures.
 
 * :mod:`agentkernel.testing.kits`: the contract of each plugin kind as tests to inherit;
-* :class:`FakeCore`, :class:`FakeClock`, :func:`recording_hooks`: a scripted core, a clock, hooks that remember;
+* :class:`FakeCore`, :class:`FakeClock`, :class:`FakeEmbedder`, :func:`recording_hooks`: a scripted core, a clock, an
+  embedder, hooks that remember;
 * :class:`OpenAIServer`: a scriptable OpenAI-compatible server on 127.0.0.1;
 * the pytest fixtures ``kernel``, ``fake_core`` and ``no_leaks``.
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from agentkernel.testing.fakes import (
         FakeClock,
         FakeCore,
+        FakeEmbedder,
         Fault,
         RecordingHooks,
         recording_hooks,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
         AdapterKit,
         AdmissionKit,
         CoreCalls,
+        EmbedderKit,
         HooksKit,
         LLMCoreKit,
         OrderKit,
@@ -41,8 +44,10 @@ __all__ = [
     "AdapterKit",
     "AdmissionKit",
     "CoreCalls",
+    "EmbedderKit",
     "FakeClock",
     "FakeCore",
+    "FakeEmbedder",
     "FakePreemptibleCore",
     "Fault",
     "HooksKit",
@@ -61,7 +66,8 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(
-        ("FakeClock", "FakeCore", "Fault", "RecordingHooks", "recording_hooks"), "fakes"
+        ("FakeClock", "FakeCore", "FakeEmbedder", "Fault", "RecordingHooks", "recording_hooks"),
+        "fakes",
     ),
     "FakePreemptibleCore": "preemptible",
     **dict.fromkeys(("OpenAIServer", "Reply"), "openai_server"),

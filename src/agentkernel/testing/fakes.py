@@ -1,4 +1,4 @@
-"""Fakes: an LLM core that follows a script, a clock that a test moves, hooks that remember."""
+"""Fakes: an LLM core that follows a script, a clock that a test moves, hooks that remember, an embedder of letters."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import enum
 import heapq
 import itertools
+import math
+import string
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,6 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from agentkernel.api import (
     Call,
     CoreCapabilities,
+    Embedder,
     Emit,
     LLMCall,
     LLMChunk,
@@ -23,7 +26,15 @@ from agentkernel.api import (
     hookimpl,
 )
 
-__all__ = ["FakeClock", "FakeCore", "Fault", "RecordingHooks", "Step", "recording_hooks"]
+__all__ = [
+    "FakeClock",
+    "FakeCore",
+    "FakeEmbedder",
+    "Fault",
+    "RecordingHooks",
+    "Step",
+    "recording_hooks",
+]
 
 
 class Fault(enum.Enum):
@@ -195,6 +206,23 @@ class FakeClock:
 def _wake(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+class FakeEmbedder(Embedder):
+    """Texts with the same letters are alike: a vector has the share of each letter from a to z, scaled to length 1."""
+
+    name = "letters"
+    dimension = 26
+
+    def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """One vector for each text."""
+        return [_letters(text.lower()) for text in texts]
+
+
+def _letters(text: str) -> list[float]:
+    counts = [text.count(letter) for letter in string.ascii_lowercase]
+    length = math.hypot(*counts) or 1.0
+    return [count / length for count in counts]
 
 
 class RecordingHooks:

@@ -13,6 +13,7 @@ import pytest
 
 from agentkernel.api import (
     Adapter,
+    Embedder,
     HeapOrder,
     LLMCore,
     Options,
@@ -54,6 +55,10 @@ def create_order(options: ToyOptions) -> Order:
     return HeapOrder()  # type: ignore[abstract]
 
 
+def create_order_by_likeness(options: ToyOptions, embedder: Embedder) -> Order:
+    return HeapOrder()  # type: ignore[abstract]
+
+
 def create_llm_core(name: str, options: ToyOptions) -> LLMCore:
     raise NotImplementedError("a check creates no core")
 
@@ -61,6 +66,7 @@ def create_llm_core(name: str, options: ToyOptions) -> LLMCore:
 TOYS = {
     ("adapter", "toy"): plugin(create_adapter=create_adapter),
     ("order", "toy"): plugin(create_order=create_order),
+    ("order", "alike"): plugin(create_order=create_order_by_likeness),
     ("llm_core", "toy"): plugin(create_llm_core=create_llm_core),
 }
 
@@ -185,6 +191,17 @@ def test_scheduling_plugin_that_is_missing_is_a_problem_with_its_install_line():
     ):
         assert findings[check].status == "problem"
         assert line in findings[check].summary
+
+
+def test_embedder_is_asked_for_where_the_order_takes_one_or_it_was_chosen():
+    for kernel, found in (
+        ({"order": "toy"}, []),
+        ({"order": "no_such_order"}, []),
+        ({"order": "alike"}, ["embedder hashing"]),
+        ({"order": "toy", "embedder": "mine"}, ["embedder mine"]),
+    ):
+        findings = list(configured.extensions(around(settings={"kernel": kernel})))
+        assert [one.check for one in findings] == found
 
 
 def test_extensions_that_are_missing_are_problems():

@@ -47,6 +47,13 @@ def test_the_providers_wish_replaces_the_back_off() -> None:
     )
 
 
+def test_the_wish_of_one_core_does_not_hold_a_call_that_another_can_answer() -> None:
+    for wish_s in (47.0, 3600.0):
+        error = RateLimited("x", status=429, retry_after_s=wish_s)
+        delay = policy().delay_s(error, 1, None, 30.0, elsewhere=True)
+        assert delay is not None and delay < 1.0
+
+
 def test_a_provider_that_wants_more_than_a_minute_is_not_waited_for() -> None:
     error = RateLimited("x", status=429, retry_after_s=61.0)
     assert policy().delay_s(error, 1, None, math.inf) is None

@@ -2,198 +2,30 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from scheduler_world import Limited, World
 
 from agentkernel.api import (
-    WAIT_FOR_RELEASE,
-    Admission,
-    AgentKernelError,
-    CoreCapabilities,
     CoreConnectionError,
     CoreUnavailable,
     CoreView,
-    HeapOrder,
     LLMCall,
     NoCoreForCall,
     Placement,
     RateLimited,
-    Usage,
     WaitingCall,
 )
-from agentkernel.kernel.pool import Breaker, CorePool, PooledCore
-from agentkernel.kernel.scheduler import Scheduler
 from agentkernel.kernel.ticket import Ticket
-from agentkernel.testing import FakeCore
 
 MODELS = (None, "small", "large")
-
-
-class Timer:
-    def __init__(
-        self, when: float, callback: Callable[..., object], arguments: tuple[object, ...]
-    ) -> None:
-        self.when, self._callback, self._arguments = when, callback, arguments
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-    def fire(self) -> None:
-        if not self.cancelled:
-            self._callback(*self._arguments)
-
-
-class FakeLoop:
-    """A loop whose time is the test's: the only thing that a scheduler needs of one."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._timers: list[tuple[float, int, Timer]] = []
-        self._numbers = itertools.count()
-
-    def time(self) -> float:
-        return self.now
-
-    def call_later(
-        self, delay: float, callback: Callable[..., object], *arguments: object
-    ) -> Timer:
-        assert delay >= 0
-        timer = Timer(self.now + delay, callback, arguments)
-        heapq.heappush(self._timers, (timer.when, next(self._numbers), timer))
-        return timer
-
-    def advance(self, seconds: float) -> None:
-        end = self.now + seconds
-        while self._timers and self._timers[0][0] <= end:
-            timer = heapq.heappop(self._timers)[2]
-            self.now = max(self.now, timer.when)
-            timer.fire()
-        self.now = end
-
-
-class ByArrival(HeapOrder):
-    def key(self, waiting: WaitingCall, now: float) -> int:
-        return waiting.seq
-
-
-class LastOfThree(Placement):
-    """Looks ahead, and takes the last of what it sees: the scheduler must not rely on the first."""
-
-    lookahead = 3
-
-    def select(
-        self, waiting: Sequence[WaitingCall], cores: Sequence[CoreView], now: float
-    ) -> tuple[WaitingCall, CoreView]:
-        return waiting[-1], min(cores, key=lambda core: (core.in_flight, core.name))
-
-
-class Limited(Admission):
-    """At most so many calls on all cores; a refusal says when to ask again, or that a release will tell."""
-
-    def __init__(self, limit: int, ask_again_s: float | None) -> None:
-        self.limit, self.running = limit, 0
-        self._ask_again_s = ask_again_s
-
-    def check(self, call: LLMCall, core: CoreView, now: float) -> float | None:
-        if self.running < self.limit:
-            return None
-        return WAIT_FOR_RELEASE if self._ask_again_s is None else now + self._ask_again_s
-
-    def acquire(self, call: LLMCall, core: CoreView, now: float) -> None:
-        self.running += 1
-
-    def release(
-        self, call: LLMCall, core: str, usage: Usage, error: Exception | None, now: float
-    ) -> None:
-        self.running -= 1
-
-
-class World:
-    """A scheduler with fake cores, and what became of each call."""
-
-    def __init__(
-        self, admissions: Sequence[Admission] = (), placement: Placement | None = None
-    ) -> None:
-        self.loop = FakeLoop()
-        self.pool = CorePool()
-        self.waiting: dict[int, Ticket[Any]] = {}
-        self.running: dict[int, tuple[Ticket[Any], PooledCore]] = {}
-        self.retrying: dict[int, Ticket[Any]] = {}
-        self.failed: dict[int, Exception] = {}
-        self.starts = 0
-        self.numbers = itertools.count(1)
-        self.scheduler = Scheduler(
-            pool=self.pool,
-            new_order=ByArrival,
-            new_placement=lambda: placement or LastOfThree(),
-            new_admissions=lambda: admissions,
-            clock=self.loop.time,
-            loop=self.loop,  # type: ignore[arg-type]
-            start=self._start,
-            fail=self._fail,
-        )
-
-    def _start(self, ticket: Ticket[Any], core: PooledCore) -> None:
-        assert self.waiting.pop(ticket.id) is ticket, "a call started that did not wait"
-        self.running[ticket.id] = ticket, core
-        ticket._started = self.loop.now
-        ticket._attempts += 1
-        self.starts += 1
-
-    def _fail(self, ticket: Ticket[Any], error: Exception) -> None:
-        assert self.waiting.pop(ticket.id) is ticket, "a call failed that did not wait"
-        assert isinstance(error, (NoCoreForCall, CoreUnavailable)), error
-        self.failed[ticket.id] = error
-
-    def add_core(
-        self, name: str, slots: int | None = 1, models: Sequence[str] = (), *, shared: bool = True
-    ) -> PooledCore:
-        capabilities = CoreCapabilities(slots=slots, models=frozenset(models), shared=shared)
-        core = PooledCore(name, FakeCore(), capabilities, Breaker(failures=2, open_s=10.0))
-        self.pool.add(core)
-        self.scheduler.pool_changed()
-        return core
-
-    def remove_core(self, name: str) -> None:
-        self.pool.remove(name)
-        self.scheduler.pool_changed()
-
-    def submit(self, model: str | None = None, core: str | None = None) -> Ticket[Any]:
-        call = LLMCall(messages=[{"role": "user", "content": "x"}], model=model, core=core)
-        ticket: Ticket[Any] = Ticket(next(self.numbers), call, self.loop.time, lambda _: None)
-        self.enqueue(ticket)
-        return ticket
-
-    def enqueue(self, ticket: Ticket[Any]) -> None:
-        self.waiting[ticket.id] = ticket
-        try:
-            self.scheduler.enqueue(ticket)
-        except AgentKernelError as error:
-            del self.waiting[ticket.id]
-            self.failed[ticket.id] = error
-        self.scheduler.pump()
-
-    def end(self, ticket: Ticket[Any], error: Exception | None = None) -> None:
-        _, core = self.running.pop(ticket.id)
-        core.judge(error, self.loop.now)
-        self.scheduler.release(ticket, core, Usage(), error)
-        self.scheduler.pump()
-
-    def cancel(self, ticket: Ticket[Any]) -> None:
-        if self.scheduler.withdraw(ticket):
-            del self.waiting[ticket.id]
-        elif ticket.id in self.running:
-            self.end(ticket, AgentKernelError("cancelled"))
-        self.scheduler.pump()
 
 
 class SchedulerMachine(RuleBasedStateMachine):
@@ -408,6 +240,19 @@ def test_a_cancelled_probe_makes_room_for_another() -> None:
     assert list(world.running) == [other.id]
 
 
+def test_a_probe_that_is_suspended_can_be_resumed() -> None:
+    world = World(placement=First())
+    core = world.add_core("core", slots=2, can_snapshot=True)
+    for _ in range(2):
+        world.end(world.submit(), CoreConnectionError("down"))
+    probe, other = world.submit(), world.submit()
+    world.loop.advance(10.0)
+    world.suspend(probe)
+    assert list(world.running) == [probe.id] and core.breaker.state(world.loop.now) == "half_open"
+    world.end(probe)
+    assert list(world.running) == [other.id] and core.breaker.state(world.loop.now) == "closed"
+
+
 def test_a_failed_probe_fails_everything_that_waits_with_its_cause_and_new_calls_at_once() -> None:
     world = World(placement=First())
     world.add_core("core", slots=4)
@@ -460,11 +305,12 @@ def test_calls_that_wait_for_a_core_that_leaves_go_elsewhere_or_are_told() -> No
 
 
 def test_an_admission_that_names_a_time_is_asked_again_then() -> None:
-    world = World([Limited(1, ask_again_s=5.0)])
+    limited = Limited(1, ask_again_s=5.0)
+    world = World([limited])
     world.add_core("core", slots=None)
     first, second = world.submit(), world.submit()
     assert list(world.running) == [first.id]
-    world.scheduler._admissions[0].limit = 2  # type: ignore[attr-defined]
+    limited.limit = 2
     world.loop.advance(4.9)
     assert list(world.running) == [first.id]
     world.loop.advance(0.1)

@@ -153,6 +153,16 @@ def test_program_of_an_inner_session_has_the_outer_one_as_parent(kernel: Kernel)
     assert kernel.programs == []
 
 
+def test_inner_session_names_the_programs_that_enclose_it(kernel: Kernel) -> None:
+    with session("outer") as outer, session("middle") as middle, session("inner") as inner:
+        assert (outer.ancestors, outer.parent_program) == ((), None)
+        assert inner.ancestors == (outer.program, middle.program)
+        assert inner.parent_program == middle.program
+        with session("guest", new_program=False) as guest:
+            assert (guest.program, guest.ancestors) == (inner.program, inner.ancestors)
+        assert context_for(object(), "framework's name").ancestors == inner.ancestors
+
+
 def test_session_that_joins_leaves_the_program_open_at_its_end(kernel: Kernel) -> None:
     use_kernel(kernel)
     with session("a") as a:

@@ -7,9 +7,9 @@ from typing import Annotated
 import msgspec
 
 from agentkernel.api import HeapOrder, LLMCall, Options, Order, Usage, WaitingCall, hookimpl
-from agentkernel_order_plas._service import ProgramService
+from agentkernel_order_plas._service import ProgramService, level
 
-__all__ = ["Plas", "PlasOptions", "ProgramService", "create_order"]
+__all__ = ["Plas", "PlasOptions", "ProgramService", "create_order", "level"]
 
 _Seconds = Annotated[float, msgspec.Meta(gt=0)]
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 
-__all__ = ["ProgramService"]
+__all__ = ["ProgramService", "level"]
 
 _MAX_PROGRAMS = 65_536
+
+
+def level(attained_s: float, scale_s: float) -> int:
+    """``floor(2 log2(1 + attained / scale))``: 0 without service, 2 more for each doubling of it."""
+    return int(2.0 * math.log2(1.0 + attained_s / scale_s))
 
 
 class _Account:
@@ -30,11 +35,9 @@ class ProgramService:
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
 
     def level(self, program: str) -> int:
-        """``floor(2 log2(1 + attained / scale_s))``: 0 for a new program, 2 more for each doubling of its service."""
+        """The :func:`level` of the program's service; 0 for a new program."""
         account = self._accounts.get(program)
-        return (
-            0 if account is None else int(2.0 * math.log2(1.0 + account.attained_s / self._scale_s))
-        )
+        return 0 if account is None else level(account.attained_s, self._scale_s)
 
     def arrival(self, program: str, now: float) -> float:
         """When the program's first call arrived: now, where none was known."""

@@ -67,12 +67,29 @@ class _Watch(object):  # noqa: UP004
                 sys.stderr.write("agentkernel: nothing is wrapped: %s\n" % error)  # noqa: UP031
             return
         names = os.environ.get("AGENTKERNEL_RUN_FRAMEWORKS")
+        recorder = _recorder()
         try:
             wrap(frameworks=names.split(",") if names else None, quiet=quiet)
         except AgentKernelError as error:
             sys.stderr.write("agentkernel: nothing is wrapped: %s\n" % error)  # noqa: UP031
             if in_main:  # a child may be of an environment that has other plugins
                 raise SystemExit(2)  # noqa: B904 - Python 2 knows no "from"
+            return
+        if recorder is not None:
+            from agentkernel.sdk import find_kernel
+
+            find_kernel().add_hooks(recorder)
+
+
+def _recorder():
+    """What writes down the calls of this process, when ``ak run --record`` asked for it."""
+    if not os.environ.get("AGENTKERNEL_RUN_RECORD"):
+        return None
+    try:
+        from agentkernel.cli.recorder import Recorder
+    except ImportError:  # a child may be of an environment that has another agentkernel
+        return None
+    return Recorder.of_environment()
 
 
 class _WrapFirst(object):  # noqa: UP004

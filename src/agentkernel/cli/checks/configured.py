@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from agentkernel.api import AgentKernelError
 from agentkernel.cli.checks.surroundings import Surroundings
 from agentkernel.cli.findings import Finding
-from agentkernel.kernel.settings import Settings
+from agentkernel.kernel.settings import KernelSettings, Settings
 
 __all__ = ["cores", "extensions", "scheduling", "settings"]
 
@@ -39,7 +39,7 @@ def scheduling(around: Surroundings) -> Iterator[Finding]:
 
 
 def extensions(around: Surroundings) -> Iterator[Finding]:
-    """The tool, hook and window plugins that are loaded at the start."""
+    """The tool, hook, window and embedder plugins that are loaded at the start."""
     if isinstance(around.settings, Settings):
         kernel = around.settings.kernel
         for name in kernel.tools:
@@ -48,6 +48,16 @@ def extensions(around: Surroundings) -> Iterator[Finding]:
             yield _plugin(around, around.settings, "hooks", name)
         if kernel.window is not None:
             yield _plugin(around, around.settings, "window", kernel.window)
+        if _needs_embedder(around, kernel):
+            yield _plugin(around, around.settings, "embedder", kernel.embedder)
+
+
+def _needs_embedder(around: Surroundings, kernel: KernelSettings) -> bool:
+    try:
+        taken = around.registry.takes("order", kernel.order, "embedder")
+    except AgentKernelError:  # said where the order is checked
+        taken = False
+    return taken or kernel.embedder != KernelSettings().embedder
 
 
 def cores(around: Surroundings) -> Iterator[Finding]:

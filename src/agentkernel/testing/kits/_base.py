@@ -12,6 +12,7 @@ import pluggy
 import pytest
 
 from agentkernel.api import GROUPS, Options, hookspecs
+from agentkernel.testing.fakes import FakeEmbedder
 
 __all__ = ["Kit", "needs"]
 
@@ -64,6 +65,8 @@ class Kit:
         given = cls.options if options is None else options
         if "options" in caller.spec.argnames:
             arguments["options"] = msgspec.convert(dict(given), cls._options_class())
+        if "embedder" in caller.spec.argnames:
+            arguments.setdefault("embedder", FakeEmbedder())
         (made,) = caller(**arguments)
         return made
 

@@ -164,12 +164,15 @@ class _AdmissionMachine(RuleBasedStateMachine):
         in_flight = sum(1 for _, name in self.held if name == core)
         return CoreView(core, 4 if core == "limited" else None, in_flight)
 
-    @rule(program=_programs, core=_cores, length=_lengths, pause=_pauses)
-    def submit(self, program: str, core: str, length: int, pause: float) -> None:
+    @rule(program=_programs, core=_cores, length=_lengths, first=st.booleans(), pause=_pauses)
+    def submit(self, program: str, core: str, length: int, first: bool, pause: float) -> None:
         self.now += pause
         view, call = self.view(core), call_of(program, length=length)
         if view.slots is not None and view.in_flight >= view.slots:
             return
+        inside = any(one.context.program == program for one, _ in self.held)
+        if not inside and not self.admission.enter(call, [view], first, self.now) and self.held:
+            return  # where nothing else runs, the kernel lets it in all the same
         answer = self.admission.check(call, view, self.now)
         assert answer == self.admission.check(call, view, self.now), "check changes nothing"
         if answer is None:

@@ -13,11 +13,20 @@ PROGRAMS = tuple(f"program-{number}" for number in range(8))
 
 
 def call_of(
-    program: str = "main", *, priority: int = 0, length: int = 20, tenant: str = "default"
+    program: str = "main",
+    *,
+    priority: int = 0,
+    length: int = 20,
+    tenant: str = "default",
+    ancestors: tuple[str, ...] = (),
 ) -> LLMCall:
     """A call of ``program`` whose prompt has ``length`` characters."""
     context = CallContext(
-        agent=f"agent of {program}", program=program, tenant=tenant, priority=priority
+        agent=f"agent of {program}",
+        program=program,
+        tenant=tenant,
+        priority=priority,
+        ancestors=ancestors,
     )
     return LLMCall(messages=({"role": "user", "content": "x" * length},), context=context)
 

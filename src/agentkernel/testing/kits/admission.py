@@ -142,6 +142,32 @@ class AdmissionKit(CreatedKit):
             f"{grown / 2 / rounds:.0f} bytes are kept of each program that was closed"
         )
 
+    def test_every_held_call_gets_in_when_all_others_have_ended(self) -> None:
+        programs = _Programs(self.make())
+        programs.run(200)
+        programs.end_all()
+        while programs.held:
+            assert programs.ask(programs.held[0], first=True), (
+                f"nothing is inside, yet {programs.held[0].context.program!r} is held"
+            )
+            del programs.held[0]
+            programs.end_all()
+
+    def test_a_call_within_a_program_that_is_inside_gets_in(self) -> None:
+        programs = _Programs(self.make())
+        assert programs.arrive(call_of("outer", length=500)), "nothing else is inside"
+        for number in range(500):
+            programs.arrive(call_of(f"program-{number}", length=500))
+        inner = call_of("inner", length=500, ancestors=("outer",))
+        assert programs.ask(inner, first=False), "the outer program waits for it in vain"
+
+    def test_same_arrivals_are_let_in_and_held(self) -> None:
+        first, second = _Programs(self.make()), _Programs(self.make())
+        first.run(200)
+        second.run(200)
+        assert first.answers == second.answers
+        assert {type(answer) for answer in first.answers} == {bool}, "enter answers True or False"
+
     def test_any_sequence_of_operations(self) -> None:
         from agentkernel.testing.kits._machines import run_admission_machine
 
@@ -207,4 +233,64 @@ class _Gate:
         while self.held:
             self.release()
         for program in sorted(programs):
+            self.admission.program_closed(program)
+
+
+class _Programs:
+    """Programs that come to the gate, wait before it and run, driven as the kernel drives them."""
+
+    def __init__(self, admission: Admission) -> None:
+        self.admission = admission
+        self.held: list[LLMCall] = []
+        self.running: list[LLMCall] = []
+        self.answers: list[bool] = []
+        self.now = 0.0
+        self._seen: set[str] = set()
+        self._chance = random.Random(17)
+
+    def _view(self) -> CoreView:
+        return CoreView("only", None, len(self.running))
+
+    def ask(self, call: LLMCall, *, first: bool) -> bool:
+        """Whether a call may come in; it runs when it may."""
+        self._seen.add(call.context.program)
+        answer = self.admission.enter(call, [self._view()], first, self.now)
+        self.answers.append(answer)
+        if answer:
+            self.admission.acquire(call, self._view(), self.now)
+            self.running.append(call)
+        return answer
+
+    def arrive(self, call: LLMCall) -> bool:
+        """A call arrives; the last of the held ones, where it is refused."""
+        if self.ask(call, first=not self.held):
+            return True
+        self.held.append(call)
+        return False
+
+    def end(self) -> None:
+        """A call ends, and one time in three its program."""
+        call = self.running.pop(self._chance.randrange(len(self.running)))
+        self.admission.release(call, "only", usage_of(call), None, self.now)
+        if self._chance.random() < 0.3:
+            self.admission.program_closed(call.context.program)
+
+    def run(self, arrivals: int) -> None:
+        """Let programs arrive one a second; nearly as many calls end."""
+        for waiting in islice(waiting_calls(11), arrivals):
+            self.now += 1.0
+            inside = {call.context.program for call in self.running}
+            if waiting.call.context.program not in inside:
+                self.arrive(waiting.call)
+            if self.running and self._chance.random() < 0.8:
+                self.end()
+            while self.held and self.ask(self.held[0], first=True):
+                del self.held[0]
+
+    def end_all(self) -> None:
+        """Every running call ends, and every program is closed; what is held counts as that of new ones."""
+        for call in self.running:
+            self.admission.release(call, "only", usage_of(call), None, self.now)
+        self.running.clear()
+        for program in sorted(self._seen):
             self.admission.program_closed(program)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import random
 import threading
+from collections.abc import Sequence
+
+import msgspec
 
 from agentkernel.api import (
     WAIT_FOR_RELEASE,
@@ -238,3 +241,76 @@ class KeepsPrograms(Three):
 class TestKeepsClosedPrograms(AdmissionKit):
     plugin = PluginOf(KeepsPrograms)
     breaks, because = "test_closed_programs_are_forgotten", "bytes are kept"
+
+
+class TwoPrograms(Three):
+    """Two programs at once, those within them besides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside: set[str] = set()
+
+    def check(self, call: LLMCall, core: CoreView, now: float) -> float | None:
+        return None
+
+    def enter(self, call: LLMCall, cores: Sequence[CoreView], first: bool, now: float) -> bool:
+        program = call.context.program
+        within = not self.inside.isdisjoint((program, *call.context.ancestors))
+        if within or (first and len(self.inside) < 2):
+            self.inside.add(program)
+        return program in self.inside
+
+    def program_closed(self, program: str) -> None:
+        self.inside.discard(program)
+
+
+class TestCorrectGate(AdmissionKit):
+    plugin = PluginOf(TwoPrograms)
+    recovery_s = 0.0
+
+
+class ForgetsToOpen(TwoPrograms):
+    def program_closed(self, program: str) -> None:
+        pass
+
+
+class TestHoldsForGood(AdmissionKit):
+    plugin = PluginOf(ForgetsToOpen)
+    breaks, because = "test_every_held_call_gets_in_when_all_others_have_ended", "is held"
+
+
+class KeepsChildrenOut(TwoPrograms):
+    def enter(self, call: LLMCall, cores: Sequence[CoreView], first: bool, now: float) -> bool:
+        return super().enter(
+            msgspec.structs.replace(
+                call, context=msgspec.structs.replace(call.context, ancestors=())
+            ),
+            cores,
+            first,
+            now,
+        )
+
+
+class TestKeepsNestedProgramsOut(AdmissionKit):
+    plugin = PluginOf(KeepsChildrenOut)
+    breaks, because = "test_a_call_within_a_program_that_is_inside_gets_in", "in vain"
+
+
+class LetsInByChance(TwoPrograms):
+    def enter(self, call: LLMCall, cores: Sequence[CoreView], first: bool, now: float) -> bool:
+        return random.random() < 0.5
+
+
+class TestLetsInByChance(AdmissionKit):
+    plugin = PluginOf(LetsInByChance)
+    breaks, because = "test_same_arrivals_are_let_in_and_held", "AssertionError"
+
+
+class ReasonsInsteadOfAnswers(TwoPrograms):
+    def enter(self, call: LLMCall, cores: Sequence[CoreView], first: bool, now: float) -> bool:
+        return super().enter(call, cores, first, now) or ""  # type: ignore[return-value]
+
+
+class TestSaysWhy(AdmissionKit):
+    plugin = PluginOf(ReasonsInsteadOfAnswers)
+    breaks, because = "test_same_arrivals_are_let_in_and_held", "True or False"

@@ -1,0 +1,110 @@
+"""The admission ``kv_budget``: lets in no more programs at once than the KV caches of the cores hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from agentkernel.api import Admission, CoreView, LLMCall, Options, Usage, hookimpl
+from agentkernel_admission_kv_budget._contexts import Contexts
+
+__all__ = ["KvBudget", "KvBudgetOptions", "create_admission"]
+
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class KvBudgetOptions(Options, frozen=True):
+    """Options of the admission.
+
+    Attributes:
+        tokens_per_core: what the KV cache of each core holds.
+        low: a program that was paused comes back while the programs on its core, and it, take no more than this share.
+        high: a program is paused between its calls when those on its core take more than this share.
+        expected_output_tokens: of a call that is not answered yet.
+        forget_s: a program that is not heard of for so long counts as closed.
+    """
+
+    tokens_per_core: Annotated[int, msgspec.Meta(ge=1)]
+    low: _Positive = 0.60
+    high: _Positive = 0.70
+    expected_output_tokens: Annotated[int, msgspec.Meta(ge=0)] = 512
+    forget_s: _Positive = 600.0
+
+    def __post_init__(self) -> None:
+        """A program that comes back is not paused at once."""
+        if self.low > self.high:
+            raise ValueError(f"low = {self.low} is above high = {self.high}")
+
+
+class KvBudget(Admission):
+    """Holds whole programs back, between their calls, so that the contexts of those inside stay cached.
+
+    Without it, more programs run than the caches hold: the context of each is evicted while it waits for a tool, and
+    computed again afterwards. (Load control by working sets: Denning, "Working sets past and present", 1980.)
+
+    A program is *resident* from when it is let in until it closes, is paused or is forgotten, through all its tool calls.
+    It takes what the conversations of its agents do: the prompt and answer of the last call of each; for a call that
+    is not answered yet, a token for each four characters of its messages if that is more than before, and
+    ``expected_output_tokens``. It counts on the core of its last call; one that has not run yet, on that which is
+    taken least.
+
+    A resident program is paused when it makes a call while its core is taken above ``high``, and comes back, in its turn,
+    at ``low``. The rest of the cache is for programs that begin, which are short as yet, and for contexts that the
+    server keeps although nobody will continue them. A new program is let in, in its turn, where the cache has room for
+    it. So is any that would be alone on its core, and one that runs within another (an ``@agent`` within an
+    ``@agent``) as long as that one is resident.
+
+    A decision costs O(cores + messages of the call + agents of the program).
+    """
+
+    def __init__(self, options: KvBudgetOptions) -> None:
+        self._options = options
+        self._contexts = Contexts()
+
+    def enter(self, call: LLMCall, cores: Sequence[CoreView], first: bool, now: float) -> bool:
+        options, contexts = self._options, self._contexts
+        contexts.forget(now, options.forget_s)
+        program = contexts.program(call.context.program, now)
+        program.expect(call, options.expected_output_tokens)
+        contexts.settle(program, [core.name for core in cores])
+        others = contexts.taken(program.core, besides=program)
+        share = (others + program.tokens) / options.tokens_per_core
+        limit = options.low if program.paused else options.high if program.resident else 1.0
+        in_turn = first or program.resident
+        fits = in_turn and (share <= limit or not others)
+        if fits or contexts.any_resident(call.context.ancestors):
+            program.let_in()
+        else:
+            program.hold_back()
+        contexts.count(program)
+        return program.resident
+
+    def check(self, call: LLMCall, core: CoreView, now: float) -> float | None:
+        return None
+
+    def acquire(self, call: LLMCall, core: CoreView, now: float) -> None:
+        program = self._contexts.program(call.context.program, now)
+        program.expect(call, self._options.expected_output_tokens)
+        program.running += 1
+        program.let_in()
+        program.core = core.name
+        self._contexts.count(program)
+
+    def release(
+        self, call: LLMCall, core: str, usage: Usage, error: Exception | None, now: float
+    ) -> None:
+        program = self._contexts.program(call.context.program, now)
+        program.running = max(0, program.running - 1)
+        program.answered(call, usage)
+        self._contexts.count(program)
+
+    def program_closed(self, program: str) -> None:
+        self._contexts.close(program)
+
+
+@hookimpl
+def create_admission(options: KvBudgetOptions) -> Admission:
+    """Create the admission of one kernel."""
+    return KvBudget(options)
