@@ -68,8 +68,8 @@ DEFAULT_SCHEDULING = [
     Path("plugins") / name
     for name in (
         "agentkernel-admission-slots",
-        "agentkernel-order-fifo",
-        "agentkernel-placement-least-loaded",
+        "agentkernel-order-plas",
+        "agentkernel-placement-affinity",
     )
 ]
 _EXTRAS = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]

@@ -73,7 +73,7 @@ def test_new_plugin_is_built_installed_and_loaded_in_a_clean_environment(
     wheels, environment = tmp_path / "wheels", tmp_path / "environment"
     (tmp_path / "work").mkdir()
     plugin = new_plugin("order", "shortest", tmp_path / "work")
-    placement = REPOSITORY / "plugins" / "agentkernel-placement-least-loaded"
+    placement = REPOSITORY / "plugins" / "agentkernel-placement-affinity"
     for project in (REPOSITORY, placement, plugin):
         run(*uv, "build", "-q", "--wheel", "--out-dir", wheels, project, cwd=tmp_path)
     run(*uv, "venv", "-q", "--python", sys.executable, environment, cwd=tmp_path)

@@ -32,7 +32,8 @@ from agentkernel.simulation import (
 __all__ = ["Contender", "Contest", "Standing", "contenders"]
 
 _DEFAULT = KernelSettings()
-_BASE = "fifo"
+_FIFO = KernelSettings(order="fifo", placement="least_loaded")
+"""Takes part always: what a gateway does that knows of calls only. So do the default settings."""
 _KV_BUDGET, _KV_TOKENS = "kv_budget", "admission.kv_budget.tokens_per_core"
 _NOTICEABLE = 1.05
 """Means that differ by less count as equal: a busy queue makes as much of a change in the last digit of one arrival."""
@@ -116,8 +117,7 @@ def contenders(
     for kind, names in named.items():
         for name in names:
             registry.load(kind, name)
-    near = "affinity" if "affinity" in installed("placement") else _DEFAULT.placement
-    placed = placements or (near,)
+    placed = placements or (_DEFAULT.placement,)
     combinations = [*itertools.product(orders or installed("order"), placed, admitted)]
     if not orders and not admissions and _KV_BUDGET in installed("admission"):
         budgeted = (*_DEFAULT.admission, _KV_BUDGET)
@@ -131,15 +131,23 @@ def contenders(
     )
     known = oracle(placement=placed[0], admission=list(_DEFAULT.admission))
     found = [Contender(name=name, policy=policy) for name, policy in BASELINES.items()]
-    found.append(_contender(_BASE, _DEFAULT, {}, chosen=True))
     found.append(Contender(name=f"oracle, {placed[0]}", policy=known))
+    kernels = [(_FIFO, True), (_DEFAULT, True)]
     for order, placement, admission in combinations:
         kept = KernelSettings(order=order, placement=placement, admission=admission)
-        if kept != _DEFAULT:
-            options = given if _KV_BUDGET in admission else {}
-            words = [order, placement, *(name for name in admission if name != "slots")]
-            found.append(_contender(", ".join(words), kept, options, chosen=bool(orders)))
+        if kept not in (_FIFO, _DEFAULT):
+            kernels.append((kept, bool(orders)))
+    for kept, chosen in kernels:
+        options = given if _KV_BUDGET in kept.admission else {}
+        found.append(_contender(_name_of(kept), kept, options, chosen=chosen))
     return found
+
+
+def _name_of(settings: KernelSettings) -> str:
+    if settings == _FIFO:
+        return settings.order
+    admissions = [name for name in settings.admission if name not in _DEFAULT.admission]
+    return ", ".join([settings.order, settings.placement, *admissions])
 
 
 def _kv_options(hardware: Hardware) -> dict[str, dict[str, object]]:
@@ -290,7 +298,7 @@ class Contest(msgspec.Struct, kw_only=True):
 
 
 def _base(standings: Sequence[Standing]) -> Standing:
-    return next(each for each in standings if each.contender.name == _BASE)
+    return next(each for each in standings if each.contender.settings == _DEFAULT)
 
 
 def _recommended(standings: Sequence[Standing]) -> Standing:

@@ -51,12 +51,22 @@ __all__ = ["PluginInfo", "PluginRegistry"]
 
 _NO_EXTRA: Mapping[tuple[str, str], object] = MappingProxyType({})
 _STANDARD = {
+    ("admission", "aimd"),
+    ("admission", "kv_budget"),
+    ("admission", "rate_limit"),
     ("admission", "slots"),
     ("llm_core", "openai"),
     ("llm_core", "passthrough"),
     ("llm_core", "replay"),
+    ("order", "atlas"),
+    ("order", "edf"),
+    ("order", "fair"),
     ("order", "fifo"),
+    ("order", "mlfq"),
+    ("order", "plas"),
+    ("order", "priority"),
     ("order", "rr"),
+    ("placement", "affinity"),
     ("placement", "least_loaded"),
     ("window", "summarize"),
     ("window", "trim"),

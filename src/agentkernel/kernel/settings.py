@@ -83,8 +83,8 @@ class KernelSettings(msgspec.Struct, frozen=True, kw_only=True):
         stop_timeout_s: seconds that stopping waits for cancelled calls, and for cores, to end.
     """
 
-    order: _Name = "fifo"
-    placement: _Name = "least_loaded"
+    order: _Name = "plas"
+    placement: _Name = "affinity"
     admission: tuple[_Name, ...] = ("slots",)
     tools: tuple[_Name, ...] = ()
     hooks: tuple[_Name, ...] = ()

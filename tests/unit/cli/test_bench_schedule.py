@@ -71,8 +71,10 @@ def test_admissions_are_combined(ak, here, recording):
     named = ("--order", "fifo", "--placement", "least_loaded", "--admission", "slots,aimd")
     ak("bench", "schedule", recording, *named, *SMALL, "--json", "figures.json")
     found = {each["name"]: each["settings"] for each in ranking(here)}
-    assert found["fifo, least_loaded, aimd"] == {"admission": ["slots", "aimd"]}
-    assert found["fifo"] == {}
+    fifo = {"order": "fifo", "placement": "least_loaded"}
+    assert found["fifo, least_loaded, aimd"] == {**fifo, "admission": ["slots", "aimd"]}
+    assert found["fifo"] == fifo
+    assert found["plas, affinity"] == {}
     assert found["sticky"] is None
 
 
@@ -97,6 +99,7 @@ def test_equal_recordings_give_equal_figures(ak, here, recording):
 
 
 def test_advice_is_what_the_figures_say(ak, here, recording):
+    (here / "agentkernel.toml").write_text("[order.plas]\nage_s = 0.001\n")  # makes it a poor fifo
     result = ak("bench", "schedule", recording, *SMALL, "--json", "figures.json")
     figures = json.loads((here / "figures.json").read_text())
     assert figures["recommended"]["kernel"]

@@ -37,7 +37,7 @@ def test_named_file_takes_the_place_of_the_projects(ak, here):
     (here / "other.toml").write_text('[kernel]\nplacement = "other"\n')
     shown = ak("config", "show", "--config", "other.toml", "--json").output
     entries = {entry["key"]: entry["value"] for entry in json.loads(shown)}
-    assert (entries["kernel.order"], entries["kernel.placement"]) == ("fifo", "other")
+    assert (entries["kernel.order"], entries["kernel.placement"]) == ("plas", "other")
 
 
 def test_named_file_that_is_missing_is_refused(ak):

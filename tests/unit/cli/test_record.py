@@ -143,7 +143,7 @@ def test_options_of_scheduling_plugins_are_in_the_header(here):
     assert header["settings"] == {
         "kernel.admission": ["slots"],
         "kernel.order": "plas",
-        "kernel.placement": "least_loaded",
+        "kernel.placement": "affinity",
         "order.plas.scale_s": 3.0,
     }
 

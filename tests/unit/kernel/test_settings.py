@@ -68,7 +68,7 @@ def sources(settings: Settings) -> Mapping[str, str]:
 def test_without_any_source_the_defaults_count(project: Path) -> None:
     settings = load(project)
     assert settings.kernel == KernelSettings()
-    assert settings.kernel.order == "fifo"
+    assert settings.kernel.order == "plas"
     assert settings.kernel.admission == ("slots",)
     assert (dict(settings.cores), settings.allow, settings.block) == ({}, (), ())
 
@@ -91,7 +91,7 @@ def test_a_config_mapping_takes_the_place_of_all_files(project: Path, user_direc
     write(project, '[kernel]\nplacement="2"\nmax_retries=2')
     environ = {"AGENTKERNEL_KERNEL__MAX_RETRIES": "3"}
     kernel = load_settings({"kernel": {"max_retries": 4}}, environ=environ, cwd=project).kernel
-    assert (kernel.order, kernel.placement, kernel.max_retries) == ("fifo", "least_loaded", 3)
+    assert (kernel.order, kernel.placement, kernel.max_retries) == ("plas", "affinity", 3)
 
 
 def test_overrides_win_over_a_config_mapping(project: Path) -> None:
@@ -417,7 +417,7 @@ def test_entries_are_sorted_and_say_where_each_value_comes_from(project: Path) -
     assert shown["cores.main.plugin"] == ("openai", f"{path}:5")
     assert shown["kernel.max_waiting"] == (9, "environment AGENTKERNEL_KERNEL__MAX_WAITING")
     assert shown["plugins.block"] == (("x",), "argument")
-    assert shown["kernel.placement"] == ("least_loaded", "default")
+    assert shown["kernel.placement"] == ("affinity", "default")
 
 
 def test_secrets_are_masked_in_entries_and_errors_only(project: Path) -> None:
