@@ -39,8 +39,8 @@ LIMITED = RateLimited("too many", status=429)
 class Endpoint:
     """A core behind the admission, with as many calls in flight as it lets start."""
 
-    def __init__(self, **options: int) -> None:
-        self.aimd = Aimd(AimdOptions(**options))
+    def __init__(self, decrease: float = 0.5, **options: int) -> None:
+        self.aimd = Aimd(AimdOptions(decrease=decrease, **options))
         self.running: list[LLMCall] = []
 
     def start(self, count: int | None = None) -> None:
@@ -90,7 +90,27 @@ def test_window_that_is_not_used_does_not_grow() -> None:
     assert endpoint.window == 8
 
 
-def test_refusal_halves_the_window() -> None:
+def test_refusal_costs_a_tenth_of_the_window_by_default() -> None:
+    endpoint = Endpoint(decrease=AimdOptions().decrease, initial=20)
+    endpoint.start()
+    endpoint.end(1, LIMITED)
+    assert endpoint.window == 18
+
+
+def test_limit_of_the_endpoint_is_nearly_used_up_once_it_is_found() -> None:
+    limit, endpoint = 40, Endpoint(decrease=AimdOptions().decrease)
+    used = []
+    for _ in range(5_000):
+        endpoint.start()
+        while len(endpoint.running) > limit:  # the endpoint refuses those that came last
+            endpoint.running.insert(0, endpoint.running.pop())
+            endpoint.end(1, LIMITED)
+        endpoint.end(1)
+        used.append(len(endpoint.running) + 1)
+    assert sum(used[2_000:]) / len(used[2_000:]) > 0.9 * limit
+
+
+def test_refusal_halves_the_window_where_it_is_told_to() -> None:
     endpoint = Endpoint(initial=16)
     endpoint.start()
     endpoint.end(1, LIMITED)

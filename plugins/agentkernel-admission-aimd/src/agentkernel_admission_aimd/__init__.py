@@ -23,14 +23,21 @@ _OVERLOADED = frozenset({429, 503, 529})
 """Too many requests, service unavailable, and Anthropic's "overloaded"."""
 
 _Calls = Annotated[int, msgspec.Meta(ge=1)]
+_Factor = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
 
 class AimdOptions(Options, frozen=True):
-    """Bounds of each core's window, and its size at first, in calls."""
+    """Options of the admission.
+
+    Attributes:
+        initial, minimum, maximum: of each core's window, in calls.
+        decrease: what the calls in flight are multiplied by when one is refused.
+    """
 
     initial: _Calls = 16
     minimum: _Calls = 1
     maximum: _Calls = 1_024
+    decrease: _Factor = 0.9
 
     def __post_init__(self) -> None:
         """The window begins within its bounds."""
@@ -41,7 +48,7 @@ class AimdOptions(Options, frozen=True):
 
 
 class _Window:
-    """A core's window; ``round`` counts how often it was halved."""
+    """A core's window; ``round`` counts how often it was made smaller."""
 
     __slots__ = ("in_flight", "round", "size")
 
@@ -55,9 +62,10 @@ class Aimd(Admission):
     """A window of calls in flight for each core, with additive increase and multiplicative decrease.
 
     A success adds ``1 / window``, hence a window full of successes adds about one, while at least half of the window is
-    in use: what is not used proves nothing. A refusal for overload (status 429, 503 or 529) halves the calls in flight,
-    once a round trip: refusals of calls that started before the last halving tell nothing new. Other failures change
-    nothing.
+    in use: what is not used proves nothing. A refusal for overload (status 429, 503 or 529) makes it ``decrease`` times the
+    calls in flight, once a round trip: refusals of calls that started before the last time tell nothing new. Other
+    failures change nothing. TCP halves, since a lost packet says only that a queue somewhere is full; a provider
+    that counts requests refuses the first one above its limit, which is then just below what is in flight.
     (Chiu and Jain, "Analysis of the increase and decrease algorithms for congestion avoidance", 1989; Jacobson,
     "Congestion avoidance and control", 1988; RFC 7661 for the window that is not used.)
 
@@ -95,7 +103,8 @@ class Aimd(Admission):
             if 2 * in_flight >= window.size:
                 window.size = min(self._options.maximum, window.size + 1.0 / window.size)
         elif _is_overload(error) and started_in == window.round:
-            window.size = max(self._options.minimum, min(window.size, in_flight) / 2)
+            smaller = min(window.size, in_flight) * self._options.decrease
+            window.size = max(self._options.minimum, smaller)
             window.round += 1
 
 
