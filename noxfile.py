@@ -62,6 +62,13 @@ def dependencies(folder: Path) -> set[str]:
     return {Requirement(text).name for text in project.get("dependencies", [])}
 
 
+def with_extras(folder: Path) -> str:
+    """A plugin with everything that it can be installed with, as an installer takes it."""
+    project = nox.project.load_toml(folder / "pyproject.toml")["project"]
+    extras = project.get("optional-dependencies")
+    return f"{folder}[{','.join(extras)}]" if extras else str(folder)
+
+
 TORCH_PLUGINS = [folder for folder in PLUGINS if needs_torch(folder)]
 LIGHT_PLUGINS = [folder for folder in PLUGINS if folder not in TORCH_PLUGINS]
 DEFAULT_SCHEDULING = [
@@ -166,9 +173,10 @@ def unit(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("name", [nox.param(folder.name, id=folder.name) for folder in PLUGINS])
 def plugin(session: nox.Session, name: str) -> None:
-    """The tests of one plugin, with no others but those that it needs and the kernel's default scheduling."""
+    """The tests of one plugin with all its extras, and no others but those that it needs and the default scheduling."""
     folder = Path("plugins") / name
-    install(session, KERNEL, folder, *required_plugins(folder), *DEFAULT_SCHEDULING)
+    needed = (*required_plugins(folder), *DEFAULT_SCHEDULING)
+    install(session, KERNEL, folder, *needed, extra=["-e", with_extras(folder)])
     pytest(session, folder / "tests")
 
 

@@ -319,6 +319,8 @@ def check_options(settings: Settings) -> None:
         chosen = getattr(settings.kernel, kind)
         names = chosen if isinstance(chosen, tuple) else (chosen,)
         named += [(kind, name, (kind, name)) for name in names]
+    if settings.kernel.window is not None:
+        named.append(("window", settings.kernel.window, ("window", settings.kernel.window)))
     for kind, name, place in named:
         if (kind, name) in known:
             settings.bind(registry.options_type(kind, name), *place)
