@@ -54,19 +54,20 @@ class PluginFactory:
         return core
 
     def check_chosen(self) -> None:
-        """Load the scheduling, window and embedder plugins that the user chose, and bind their options.
+        """Load the scheduling, window and embedder plugins that the user chose or configured, and bind their options.
 
         Errors show at once.
 
         The default ones are loaded at the first LLM call: a kernel without plugins starts.
         """
         chosen, default = self._settings.kernel, KernelSettings()
-        if chosen.order != default.order:
-            self._options("order", chosen.order)
-        if chosen.placement != default.placement:
-            self._options("placement", chosen.placement)
-        for name in set(chosen.admission) - set(default.admission):
-            self._options("admission", name)
+        scheduling = [("order", chosen.order), ("placement", chosen.placement)]
+        scheduling += [("admission", name) for name in chosen.admission]
+        unasked = {("order", default.order), ("placement", default.placement)}
+        unasked |= {("admission", name) for name in default.admission}
+        for kind, name in scheduling:
+            if (kind, name) not in unasked or self._settings.has_table(kind, name):
+                self._options(kind, name)
         if chosen.window is not None:
             self._options("window", chosen.window)
         if chosen.embedder != default.embedder or (

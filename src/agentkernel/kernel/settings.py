@@ -187,6 +187,10 @@ class Settings:
     def __repr__(self) -> str:
         return f"<Settings kernel={self.kernel!r} cores={list(self.cores)}>"
 
+    def has_table(self, *path: str) -> bool:
+        """Whether something is configured at ``path``."""
+        return bool(self._merged.table(*path))
+
     def bind(self, options_type: type[O], *path: str) -> O:
         """The options in the table at ``path``: ``("cores", "main")``, ``("order", "fifo")``.
 

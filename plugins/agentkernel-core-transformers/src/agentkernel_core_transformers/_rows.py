@@ -27,8 +27,12 @@ __all__ = [
     "verified_row_blocks",
 ]
 
-_CANDIDATES = (256, 192, 128, 96, 64, 56, 48, 40, *range(32, 0, -1))
-"""Every number where padding would cost most; few beyond, since a library compiles and keeps a kernel for each."""
+_CANDIDATES = (288, 280, 272, 264, 256, 192, 128, 96, 64, 56, 48, 40, *range(32, 3, -1))
+"""Every number where padding would cost most; few beyond, since a library compiles and keeps a kernel for each.
+
+Those above 256 are for a full budget of prefill with the answers beside it. Four rows take less time than one or two:
+oneDNN has no good kernel for those.
+"""
 
 _CALL_ROWS = 8
 """A product over no row at all costs about as much as so many rows: it reads the weights."""
