@@ -99,7 +99,7 @@ class Plan:
 
 
 FULL = Plan(programs=2_500, seeds=3, load=0.85, api_programs=8_000, each_core=600)
-QUICK = Plan(programs=1_800, seeds=1, load=0.85, api_programs=3_000, each_core=250)
+QUICK = Plan(programs=1_200, seeds=1, load=0.85, api_programs=1_500, each_core=150, bursts=(250,))
 
 
 @dataclass(frozen=True)
@@ -351,6 +351,7 @@ def main() -> None:
         load=arguments.load or default.load,
         api_programs=default.api_programs,
         each_core=default.each_core,
+        bursts=default.bursts,
     )
     rows = [row for scenario in (sustained, bursts, closed_api, scaling) for row in scenario(plan)]
     finish(rows, arguments.json)
