@@ -315,8 +315,9 @@ def all_cooling(cores: tuple[PooledCore, ...], now: float) -> RateLimited | None
 
 def all_out_of_order(cores: tuple[PooledCore, ...], now: float) -> CoreUnavailable | None:
     """The error for calls that only these cores could answer, when each of them failed its probe too."""
-    if not all(core.breaker.confirmed and core.breaker.state(now) == "open" for core in cores):
-        return None
+    for core in cores:  # no generator: asked for every call
+        if not core.breaker.confirmed or core.breaker.state(now) != "open":
+            return None
     first = min(cores, key=lambda core: core.breaker.open_until or 0.0)
     until = first.breaker.open_until or now
     error = CoreUnavailable(
