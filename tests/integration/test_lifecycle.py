@@ -668,14 +668,17 @@ def test_an_interrupt_while_waiting_cancels_the_call() -> None:
         """
         kernel = Kernel({}).start()
         kernel.add_core("core", FakeCore(Fault.HANG, slots=1))
+        main = threading.get_ident()
         for wait in (lambda t: t.result(), lambda t: list(t.stream()), lambda t: asyncio.run(waiting(t))):
             async def waiting(ticket):
                 await ticket
             ticket = kernel.submit(LLMCall(messages=messages, stream=True))
             def interrupt():
-                while ticket.phase != "running":
+                still = 0
+                while still < 50:
                     time.sleep(0.001)
-                time.sleep(0.05)
+                    waits = sys._current_frames()[main].f_code.co_name in ("_wait", "select")
+                    still = still + 1 if waits and ticket.phase == "running" else 0
                 os.kill(os.getpid(), signal.SIGINT)
             thread = threading.Thread(target=interrupt)
             thread.start()
