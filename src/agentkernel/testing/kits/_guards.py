@@ -102,6 +102,7 @@ def steps_of(function: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 counts bytecodes only if a frame asked before settrace
     sys.settrace(trace)
     try:
         function()
