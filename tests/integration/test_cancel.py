@@ -28,7 +28,7 @@ from agentkernel.api import (
     ToolCall,
 )
 from agentkernel.kernel import Ticket
-from agentkernel.kernel.ticket import CallerBody
+from agentkernel.kernel.caller_body import CallerBody
 from agentkernel.testing import FakeCore, Fault, RecordingHooks
 from agentkernel.testing.fakes import Step
 

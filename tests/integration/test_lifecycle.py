@@ -37,8 +37,8 @@ from agentkernel.api import (
     hookimpl,
 )
 from agentkernel.kernel import Ticket
+from agentkernel.kernel.caller_body import CallerBody
 from agentkernel.kernel.identity import CURRENT
-from agentkernel.kernel.ticket import CallerBody
 from agentkernel.testing import FakeCore, Fault
 
 Start = Callable[..., Kernel]

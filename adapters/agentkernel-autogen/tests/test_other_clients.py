@@ -170,10 +170,10 @@ def test_client_of_another_provider_makes_its_own_call(
     autogen: Any, lab: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stands for the Anthropic, Gemini, ... clients, whose SDKs are not installed here."""
-    from agentkernel_autogen.llm import create_elsewhere
+    from agentkernel_autogen import llm
 
     class Elsewhere(CustomModelClient):
-        create = create_elsewhere(CustomModelClient.create)
+        create = llm.create(CustomModelClient.create)
 
     def ask() -> Any:
         model = {"model": "own", "model_client_cls": "Elsewhere"}

@@ -20,6 +20,7 @@ from agentkernel.api.errors import (
     SyscallTimeout,
 )
 from agentkernel.api.hookspecs import hookimpl
+from agentkernel.kernel.caller_body import CallerBody
 from agentkernel.kernel.contexts import ContextManager
 from agentkernel.kernel.cores import CoreManager
 from agentkernel.kernel.deadlines import Deadlines
@@ -33,7 +34,7 @@ from agentkernel.kernel.scheduler import Scheduler
 from agentkernel.kernel.settings import KernelSettings
 from agentkernel.kernel.stages import Stages
 from agentkernel.kernel.stats import Counters
-from agentkernel.kernel.ticket import CallerBody, Ticket
+from agentkernel.kernel.ticket import Ticket
 from agentkernel.kernel.tools import RegisteredTool, ToolManager
 from agentkernel.kernel.windows import WindowKeeper
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from agentkernel.api.calls import LLMResponse
 from agentkernel.api.errors import AgentKernelError, SyscallCancelled
+from agentkernel.kernel.caller_body import BodyRaised
 from agentkernel.kernel.pool import plugin_fault
-from agentkernel.kernel.ticket import BodyRaised, Ticket
+from agentkernel.kernel.ticket import Ticket
 
 
 def checked(value: object) -> LLMResponse:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from agentkernel.api.calls import Call, LLMChunk, Outcome, Timings, Usage
 from agentkernel.api.errors import SyscallTimeout
-from agentkernel.kernel.loop_thread import Wakeable, mailbox_of
+from agentkernel.kernel.caller_body import CallerBody
+from agentkernel.kernel.loop_thread import Wakeable
 
 if TYPE_CHECKING:
     from agentkernel.api.scheduling import WaitingCall
@@ -178,6 +179,39 @@ class Ticket(Wakeable, Generic[T]):
             if self._outcome is None:
                 self.cancel()
 
+    def iterate(self) -> Iterator[Any]:
+        """The items of a body that is a generator, made in this thread; the call runs until they end.
+
+        Leaving the loop early ends the call, which has then succeeded.
+        """
+        while True:
+            self._wait(self._attention)
+            if self._outcome is not None:
+                _value(self._outcome)
+                return
+            body = self.call.body
+            assert type(body) is CallerBody
+            yield from body.iterate()
+            self._wait(lambda: self._outcome is not None)
+
+    async def aiterate(self) -> AsyncIterator[Any]:
+        """:meth:`iterate` for tasks and async generators."""
+        try:
+            while True:
+                await self._wait_async(self._attention)
+                if self._outcome is not None:
+                    _value(self._outcome)
+                    return
+                body = self.call.body
+                assert type(body) is CallerBody
+                async with aclosing(body.aiterate()) as items:
+                    async for item in items:
+                        yield item
+                await self._wait_async(lambda: self._outcome is not None)
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
     def cancel(self) -> None:
         """End the call. Its slot is free within 100 ms; the outcome is :class:`SyscallCancelled` unless it was faster."""
         if self._outcome is None:
@@ -234,104 +268,3 @@ def _value(outcome: Outcome[T]) -> T:
     if outcome.error is not None:
         raise outcome.error
     return outcome.value  # type: ignore[return-value]
-
-
-class BodyRaised(Exception):
-    """Carries what a caller's body raised past plugins, which must not mistake it for a fault of their own."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-        super().__init__(str(error))
-
-
-class CallerBody(Generic[T]):
-    """Work that runs in the thread or task that waits for the ticket, when the kernel says so.
-
-    Frameworks' own functions run where the framework would have run them: same thread, same event loop, same context
-    variables. Awaiting the body on the kernel's loop asks the waiter to run it.
-    """
-
-    __slots__ = ("_function", "_futures", "_owner")
-
-    def __init__(self, function: Callable[[], T] | Callable[[], Awaitable[T]]) -> None:
-        self._function = function
-        self._futures: deque[asyncio.Future[T]] = deque()
-        self._owner: Ticket[Any] | None = None
-
-    def bind(self, ticket: Ticket[Any]) -> None:
-        """Say whose waiter runs this body."""
-        self._owner = ticket
-
-    async def __call__(self) -> T:
-        """Ask the waiter to run the body, and wait for its value."""
-        if self._owner is None:
-            raise RuntimeError("this body belongs to no submitted call")
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._futures.append(future)
-        self._owner._wake()
-        return await future
-
-    @property
-    def wanted(self) -> bool:
-        """Whether the kernel wants it run now."""
-        return bool(self._futures)
-
-    def run(self) -> None:
-        """Run it in this thread, if it is wanted; the kernel gets the value or the error."""
-        future = self._take()
-        if future is None:
-            return
-        try:
-            value = self._function()
-            if inspect.isawaitable(value):
-                if inspect.iscoroutine(value):
-                    value.close()
-                raise TypeError(
-                    "an async body cannot run for a caller that waits in a thread; await the ticket"
-                )
-        except BaseException as error:
-            _report(future, None, error)
-            if not isinstance(error, Exception):
-                raise
-        else:
-            _report(future, value, None)
-
-    async def run_async(self) -> None:
-        """:meth:`run` in a task; the body may be sync or async."""
-        future = self._take()
-        if future is None:
-            return
-        try:
-            value: Any = self._function()
-            if inspect.isawaitable(value):
-                value = await value
-        except BaseException as error:
-            _report(future, None, error)
-            if not isinstance(error, Exception):
-                raise
-        else:
-            _report(future, value, None)
-
-    def _take(self) -> asyncio.Future[T] | None:
-        while self._futures:
-            try:
-                future = self._futures.popleft()
-            except IndexError:  # another waiter of the same ticket was faster
-                break
-            if not future.done():
-                return future
-        return None
-
-
-def _report(future: asyncio.Future[Any], value: object, error: BaseException | None) -> None:
-    mailbox_of(future.get_loop()).post(_settle, (future, value, error))
-
-
-def _settle(item: tuple[asyncio.Future[Any], object, BaseException | None]) -> None:
-    future, value, error = item
-    if future.done():
-        return
-    if error is None:
-        future.set_result(value)
-    else:
-        future.set_exception(BodyRaised(error))

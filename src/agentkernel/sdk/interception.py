@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterator,
+    Mapping,
+)
+from contextlib import aclosing, contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
 from agentkernel.api import CallContext, LLMCall, LLMResponse, ToolCall
+from agentkernel.kernel.caller_body import CallerBody
 from agentkernel.kernel.identity import CURRENT, context_within
-from agentkernel.kernel.ticket import CallerBody
+from agentkernel.kernel.ticket import Ticket
 from agentkernel.sdk.runtime import current_kernel
 
 T = TypeVar("T")
@@ -26,9 +35,9 @@ def suppressed() -> bool:
 
 
 @contextmanager
-def suppress() -> Iterator[None]:
-    """Calls made inside are not intercepted again."""
-    token = _suppressed.set(True)
+def suppress(suppressing: bool = True) -> Iterator[None]:
+    """Calls made inside are not intercepted again; with False, they are."""
+    token = _suppressed.set(suppressing)
     try:
         yield
     finally:
@@ -104,32 +113,152 @@ async def run_tool_async(
     return result
 
 
-def run_llm(
-    messages: Any,
-    model: str | None,
-    function: Callable[[], T],
+def stream_tool(
+    name: str,
+    arguments: Mapping[str, Any],
+    function: Callable[[], Iterator[T]],
     *,
     context: CallContext,
+    kind: Literal["tool", "code"] = "tool",
+) -> Iterator[T]:
+    """:func:`run_tool` for a generator: the syscall lasts until its last item, or until the loop over it is left."""
+
+    def body() -> Iterator[T]:
+        return _items(function, context_within(context, ticket.id), suppressed())
+
+    call = ToolCall(
+        name=name, arguments=arguments, kind=kind, context=context, body=CallerBody(body)
+    )
+    ticket = current_kernel().submit(call)
+    yield from ticket.iterate()
+
+
+async def stream_tool_async(
+    name: str,
+    arguments: Mapping[str, Any],
+    function: Callable[[], AsyncIterator[T]],
+    *,
+    context: CallContext,
+    kind: Literal["tool", "code"] = "tool",
+) -> AsyncIterator[T]:
+    """:func:`stream_tool` for an async generator."""
+
+    def body() -> AsyncIterator[T]:
+        return _items_async(function, context_within(context, ticket.id), suppressed())
+
+    call = ToolCall(
+        name=name, arguments=arguments, kind=kind, context=context, body=CallerBody(body)
+    )
+    ticket = current_kernel().submit(call)
+    async with aclosing(cast("AsyncGenerator[T, None]", ticket.aiterate())) as items:
+        async for item in items:
+            yield item
+
+
+def run_llm(
+    messages: Any, model: str | None, function: Callable[[], T], *, context: CallContext
 ) -> T:
     """Run the framework's own client call, in this thread, as an LLM syscall on the passthrough core.
 
-    Retries and time limits stay those of the framework's client.
+    Retries and time limits stay those of the framework's client. Calls made inside are not intercepted again.
     """
-    kernel = current_kernel()
 
     def body() -> LLMResponse:
         with suppress():
             return LLMResponse(model=model or "", raw=function())
 
-    call = LLMCall(
-        messages=messages,
-        model=model,
-        core=kernel.derive_core("passthrough", "passthrough"),
-        context=context,
-        timeout_s=math.inf,
-        max_retries=0,
-        body=CallerBody(body),
-    )
-    response: LLMResponse = kernel.submit(call).result()
+    response: LLMResponse = _submit_llm(messages, model, body, context).result()
     raw: T = response.raw
     return raw
+
+
+async def run_llm_async(
+    messages: Any, model: str | None, function: Callable[[], Awaitable[T]], *, context: CallContext
+) -> T:
+    """:func:`run_llm` for tasks: the client call stays in this task."""
+
+    async def body() -> LLMResponse:
+        with suppress():
+            return LLMResponse(model=model or "", raw=await function())
+
+    response: LLMResponse = await _submit_llm(messages, model, body, context)
+    raw: T = response.raw
+    return raw
+
+
+def stream_llm(
+    messages: Any, model: str | None, function: Callable[[], Iterator[T]], *, context: CallContext
+) -> Iterator[T]:
+    """:func:`run_llm` for a generator: the syscall lasts until its last item, or until the loop over it is left."""
+    ticket = _submit_llm(messages, model, lambda: _items(function, context, True), context)
+    yield from ticket.iterate()
+
+
+async def stream_llm_async(
+    messages: Any,
+    model: str | None,
+    function: Callable[[], AsyncIterator[T]],
+    *,
+    context: CallContext,
+) -> AsyncIterator[T]:
+    """:func:`stream_llm` for an async generator."""
+    ticket = _submit_llm(messages, model, lambda: _items_async(function, context, True), context)
+    async with aclosing(cast("AsyncGenerator[T, None]", ticket.aiterate())) as items:
+        async for item in items:
+            yield item
+
+
+def _submit_llm(
+    messages: Any, model: str | None, body: Callable[[], Any], context: CallContext
+) -> Ticket[LLMResponse]:
+    kernel = current_kernel()
+    return kernel.submit(
+        LLMCall(
+            messages=messages,
+            model=model,
+            core=kernel.derive_core("passthrough", "passthrough"),
+            context=context,
+            timeout_s=math.inf,
+            max_retries=0,
+            body=CallerBody(body),
+        )
+    )
+
+
+def _items(
+    function: Callable[[], Iterator[T]], context: CallContext, suppressing: bool
+) -> Iterator[T]:
+    """The generator's items. Context variables are set only while it works: what a generator sets, its reader has."""
+    with calling_as(context), suppress(suppressing):
+        items = iter(function())
+    try:
+        while True:
+            with calling_as(context), suppress(suppressing):
+                try:
+                    item = next(items)
+                except StopIteration:
+                    return
+            yield item
+    finally:
+        if isinstance(items, Generator):
+            with calling_as(context), suppress(suppressing):
+                items.close()
+
+
+async def _items_async(
+    function: Callable[[], AsyncIterator[T]], context: CallContext, suppressing: bool
+) -> AsyncIterator[T]:
+    with calling_as(context), suppress(suppressing):
+        items = aiter(function())
+    try:
+        while True:
+            with calling_as(context), suppress(suppressing):
+                try:
+                    item = await anext(items)
+                except StopAsyncIteration:
+                    return
+            yield item
+    finally:
+        if isinstance(items, AsyncGenerator):
+            with calling_as(context), suppress(suppressing):
+                await items.aclose()

@@ -4,6 +4,7 @@
 * :class:`FakeCore`, :class:`FakeClock`, :class:`FakeEmbedder`, :func:`recording_hooks`: a scripted core, a clock, an
   embedder, hooks that remember;
 * :class:`OpenAIServer`: a scriptable OpenAI-compatible server on 127.0.0.1;
+* :class:`SideBySide`: the same program, run as it is and run wrapped, compared;
 * the pytest fixtures ``kernel``, ``fake_core`` and ``no_leaks``.
 
 The names below are imported when they are first used.
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from agentkernel.testing.kits import (
         AdapterKit,
         AdmissionKit,
+        AgentKit,
         CoreCalls,
         EmbedderKit,
         HooksKit,
@@ -39,10 +41,12 @@ if TYPE_CHECKING:
     )
     from agentkernel.testing.openai_server import OpenAIServer, Reply
     from agentkernel.testing.preemptible import FakePreemptibleCore
+    from agentkernel.testing.side_by_side import SideBySide
 
 __all__ = [
     "AdapterKit",
     "AdmissionKit",
+    "AgentKit",
     "CoreCalls",
     "EmbedderKit",
     "FakeClock",
@@ -58,6 +62,7 @@ __all__ = [
     "PreemptibleCoreKit",
     "RecordingHooks",
     "Reply",
+    "SideBySide",
     "ToolExample",
     "ToolKit",
     "WindowKit",
@@ -71,6 +76,7 @@ _HOMES = {
     ),
     "FakePreemptibleCore": "preemptible",
     **dict.fromkeys(("OpenAIServer", "Reply"), "openai_server"),
+    "SideBySide": "side_by_side",
 }
 
 

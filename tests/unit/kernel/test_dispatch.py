@@ -20,7 +20,7 @@ from agentkernel.api import (
     ToolCall,
 )
 from agentkernel.kernel import Kernel
-from agentkernel.kernel.ticket import CallerBody
+from agentkernel.kernel.caller_body import CallerBody
 from agentkernel.testing import FakeCore, Fault
 
 CALL = LLMCall(messages=[{"role": "user", "content": "x"}])

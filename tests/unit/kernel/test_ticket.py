@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from agentkernel.api import LLMCall, LLMChunk, SyscallTimeout, Usage
-from agentkernel.kernel.ticket import BodyRaised, CallerBody, Ticket
+from agentkernel.kernel.caller_body import BodyRaised, CallerBody
+from agentkernel.kernel.ticket import Ticket
 from agentkernel.testing import FakeClock
 
 

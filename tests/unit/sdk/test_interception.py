@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 from agentkernel import Kernel
-from agentkernel.api import CallContext, KernelNotStarted
+from agentkernel.api import CallContext, KernelNotStarted, KernelStopped
 from agentkernel.sdk import (
     calling_as,
     current_context,
     program,
     run_llm,
+    run_llm_async,
     run_tool,
     run_tool_async,
+    stream_llm,
+    stream_llm_async,
+    stream_tool,
+    stream_tool_async,
     suppress,
     suppressed,
     use_kernel,
@@ -116,6 +122,133 @@ def test_llm_error_of_the_framework_is_raised_once_and_not_retried(hooks: Record
     with pytest.raises(ConnectionError, match="provider's own"):
         run_llm(MESSAGES, None, own_client, context=CODER)
     assert calls == [1]
+
+
+async def test_async_llm_call_of_the_framework_stays_in_its_task(hooks: RecordingHooks) -> None:
+    async def own_client() -> Any:
+        return asyncio.current_task(), suppressed()
+
+    asked = run_llm_async(MESSAGES, "gpt", own_client, context=CODER)
+    assert await asked == (asyncio.current_task(), True)
+    ((_, call, _),) = hooks.finished
+    assert (call.model, call.context, call.max_retries) == ("gpt", CODER, 0)
+
+
+def _counting(seen: list[object]) -> Iterator[int]:
+    for number in range(3):
+        seen.append((current_context().agent, suppressed(), threading.current_thread()))
+        yield number
+
+
+async def _counting_async(seen: list[object]) -> AsyncIterator[int]:
+    for number in range(3):
+        await asyncio.sleep(0)
+        seen.append((current_context().agent, suppressed(), asyncio.current_task()))
+        yield number
+
+
+def test_streamed_tool_runs_item_by_item_in_the_readers_thread(hooks: RecordingHooks) -> None:
+    seen: list[object] = []
+    for number in stream_tool("python", {}, lambda: _counting(seen), context=CODER, kind="code"):
+        assert current_context().agent == "main", "what a generator sets, its reader must not have"
+        assert len(seen) == number + 1
+        assert hooks.finished == [], "the syscall lasts until the last item"
+    assert seen == [("coder", False, threading.current_thread())] * 3
+    assert hooks.finished[0][2].ok
+
+
+async def test_streamed_async_tool_runs_in_the_readers_task(hooks: RecordingHooks) -> None:
+    seen: list[object] = []
+    made = stream_tool_async("python", {}, lambda: _counting_async(seen), context=CODER)
+    async for number in made:
+        assert current_context().agent == "main"
+        assert len(seen) == number + 1
+        assert hooks.finished == []
+    assert seen == [("coder", False, asyncio.current_task())] * 3
+    assert hooks.finished[0][2].ok
+
+
+def test_streamed_llm_call_suppresses_while_it_works_and_only_then(hooks: RecordingHooks) -> None:
+    seen: list[Any] = []
+    for _ in stream_llm(MESSAGES, "gpt", lambda: _counting(seen), context=CODER):
+        assert not suppressed()
+    assert [suppressing for _, suppressing, _ in seen] == [True] * 3
+    assert hooks.finished[0][1].model == "gpt"
+
+
+async def test_streamed_async_llm_call_suppresses_while_it_works_and_only_then(
+    hooks: RecordingHooks,
+) -> None:
+    seen: list[Any] = []
+    async for _ in stream_llm_async(MESSAGES, "gpt", lambda: _counting_async(seen), context=CODER):
+        assert not suppressed()
+    assert [suppressing for _, suppressing, _ in seen] == [True] * 3
+
+
+def test_stream_that_is_left_early_ends_its_generator_and_the_syscall(
+    kernel: Kernel, hooks: RecordingHooks
+) -> None:
+    closed: list[bool] = []
+
+    def items() -> Iterator[int]:
+        try:
+            yield from range(10)
+        finally:
+            closed.append(True)
+
+    stream: Any = stream_tool("python", {}, items, context=CODER)
+    assert next(stream) == 0
+    stream.close()
+    kernel.stop()
+    assert closed == [True]
+    ((_, _, outcome),) = hooks.finished
+    assert outcome.ok
+
+
+async def test_async_stream_that_is_left_early_ends_its_generator_and_the_syscall(
+    kernel: Kernel, hooks: RecordingHooks
+) -> None:
+    closed: list[bool] = []
+
+    async def items() -> AsyncIterator[int]:
+        try:
+            for number in range(10):
+                yield number
+        finally:
+            closed.append(True)
+
+    stream: Any = stream_llm_async(MESSAGES, None, items, context=CODER)
+    assert await anext(stream) == 0
+    await stream.aclose()
+    kernel.stop()
+    assert closed == [True]
+    ((_, _, outcome),) = hooks.finished
+    assert outcome.ok
+
+
+def test_error_in_a_stream_reaches_its_reader_as_it_is_after_the_items_before_it(
+    kernel: Kernel, hooks: RecordingHooks
+) -> None:
+    error = ZeroDivisionError("the tool's own")
+
+    def items() -> Iterator[int]:
+        yield 1
+        raise error
+
+    got: list[int] = []
+    with pytest.raises(ZeroDivisionError) as caught:
+        got.extend(stream_tool("python", {}, items, context=CODER))
+    kernel.stop()
+    assert caught.value is error
+    assert hooks.finished[0][2].error is error
+
+
+def test_stream_of_a_stopped_kernel_is_refused_before_it_begins(
+    kernel: Kernel, hooks: RecordingHooks
+) -> None:
+    kernel.stop()
+    with pytest.raises(KernelStopped):
+        next(stream_tool("python", {}, lambda: pytest.fail("it ran"), context=CODER))
 
 
 def test_suppression_nests_and_ends_with_its_block() -> None:

@@ -44,11 +44,11 @@ _LATER_EXECUTORS = {
 
 
 class AutoGenAdapter(Adapter):
-    """LLM calls below AutoGen's cache, fallback, filters and cost accounting; tools, code, and chats as programs."""
+    """Tools, code, agents and chats as programs; LLM calls of other providers than OpenAI, whose SDK has its own adapter."""
 
     targets = TARGETS
     not_covered = (
-        "model clients of your own (register_model_client)",
+        "model clients of your own (register_model_client) that do not use the OpenAI SDK",
         "code executors of your own",
         "GPTAssistantAgent",
     )
@@ -65,18 +65,12 @@ class AutoGenAdapter(Adapter):
                 kind="program",
                 replace=agents.name_the_caller,
             ),
-            Seam(
-                module="autogen.oai.client",
-                attribute="OpenAIClient.create",
-                kind="llm",
-                replace=llm.create,
-            ),
             *(
                 Seam(
                     module=module,
                     attribute=f"{client}.create",
                     kind="llm",
-                    replace=llm.create_elsewhere,
+                    replace=llm.create,
                 )
                 for module, client in clients.items()
             ),

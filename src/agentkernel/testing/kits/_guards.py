@@ -102,7 +102,8 @@ def steps_of(function: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
-    sys._getframe().f_trace_opcodes = True  # Python 3.12 counts bytecodes only if a frame asked before settrace
+    # On Python 3.12 bytecodes are counted only when a frame asked for them before settrace.
+    sys._getframe().f_trace_opcodes = True
     sys.settrace(trace)
     try:
         function()
