@@ -16,6 +16,7 @@ from pathlib import Path
 
 import nox
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv"
@@ -34,8 +35,9 @@ if PYENV.is_dir():  # its shims fail for every interpreter that is not selected:
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = sorted(["3.10", "3.11", "3.12", "3.13"], key=lambda version: version == HERE)
 """The supported Pythons, the running one last."""
+FOUND = [version for version in PYTHONS if shutil.which(f"python{version}") or version == HERE]
 FRAMEWORK_PYTHON = HERE if HERE in ("3.10", "3.11", "3.12") else "3.11"
-"""The wrapped frameworks do not install on later ones."""
+"""AutoGen 0.2 does not install on later ones."""
 
 MANUAL = "# nox: manual"
 """Marks an example or benchmark that needs what a test has not: a key, a GPU, a quiet machine, a person."""
@@ -45,15 +47,16 @@ ADAPTERS = sorted(path.parent for path in Path().glob("adapters/*/pyproject.toml
 TORCH = "torch==2.13.0"
 
 
-def required_plugins(folder: Path) -> list[Path]:
-    """The plugins that a plugin depends on."""
+def required(folder: Path) -> list[Path]:
+    """The plugins and adapters that one depends on."""
     names = dependencies(folder)
-    return [plugin for plugin in PLUGINS if plugin.name in names]
+    direct = [other for other in (*PLUGINS, *ADAPTERS) if other.name in names]
+    return list(dict.fromkeys(each for other in direct for each in (other, *required(other))))
 
 
 def needs_torch(folder: Path) -> bool:
     """Whether a plugin depends on torch, itself or through another one."""
-    return "torch" in dependencies(folder) or any(map(needs_torch, required_plugins(folder)))
+    return "torch" in dependencies(folder) or any(map(needs_torch, required(folder)))
 
 
 def dependencies(folder: Path) -> set[str]:
@@ -84,17 +87,33 @@ STANDARD_PLUGINS = [folder for folder in PLUGINS if folder.name in _EXTRAS["stan
 """What stands beside any framework; further plugins have pins of their own."""
 
 
-def framework_ends(adapter: Path) -> list[Path]:
-    """The oldest and the latest supported framework of an adapter; one where both are the same."""
-    oldest, latest = (adapter / f"requirements.{end}.txt" for end in ("oldest", "latest"))
-    return [oldest] if oldest.read_text() == latest.read_text() else [oldest, latest]
+def framework_python(adapter: Path, end: str) -> str:
+    """The Python for one end of what an adapter supports: the oldest framework on the oldest, all others on the newest."""
+    extras = nox.project.load_toml(adapter / "pyproject.toml")["project"]["optional-dependencies"]
+    markers = [Requirement(text).marker for text in extras["framework"]]
+    allowed = [
+        version
+        for version in sorted(FOUND, key=Version)
+        if all(not each or each.evaluate({"python_version": version}) for each in markers)
+    ]
+    return (allowed[0] if end == "oldest" else allowed[-1]) if allowed else FRAMEWORK_PYTHON
 
 
-FRAMEWORKS = {
-    f"{adapter.name}, {end.stem.removeprefix('requirements.')}": end
-    for adapter in ADAPTERS
-    for end in framework_ends(adapter)
-}
+def framework_sessions() -> list[nox.param]:
+    """The oldest and the latest supported framework of each adapter, and other names of it, each with its Python."""
+    sessions = []
+    for adapter in ADAPTERS:
+        for requirements in sorted(adapter.glob("requirements.*.txt")):
+            end = requirements.suffixes[0][1:]
+            python = framework_python(adapter, end)
+            sessions.append(nox.param(python, requirements, id=f"{adapter.name}, {end}"))
+    return sessions
+
+
+FRAMEWORKS = framework_sessions()
+AUTOGEN = Path("adapters/agentkernel-autogen")
+FALLBACK = sorted(Path("adapters/agentkernel-openai/frameworks").glob("*/requirements.txt"))
+"""Frameworks that have no adapter of their own, in groups that go into one environment."""
 
 
 def install(
@@ -123,14 +142,17 @@ def fetch_torch(session: nox.Session) -> list[str]:
     return ["--find-links", str(folder), TORCH]
 
 
-def requirements_of_frameworks() -> list[str]:
-    """Arguments that install the latest supported version of each framework."""
-    return [part for adapter in ADAPTERS for part in ("-r", str(framework_ends(adapter)[-1]))]
+def framework(requirements: Path) -> list[str]:
+    """Arguments that install a framework; where its own requirements cannot be met, `overrides.txt` says what is."""
+    overrides = requirements.with_name("overrides.txt")
+    override = ["--override", str(overrides)] if overrides.is_file() else []
+    return ["-r", str(requirements), *override]
 
 
 def install_everything(session: nox.Session, groups: Iterable[str] = ("test",)) -> None:
-    """Install the kernel, all plugins, all adapters and the latest framework of each."""
-    install(session, KERNEL, *PLUGINS, *ADAPTERS, groups=groups, extra=requirements_of_frameworks())
+    """Install the kernel, all plugins, all adapters and AutoGen; the frameworks do not go into one environment."""
+    latest = framework(AUTOGEN / "requirements.latest.txt")
+    install(session, KERNEL, *PLUGINS, *ADAPTERS, groups=groups, extra=latest)
 
 
 def pytest(session: nox.Session, *folders: str | Path) -> None:
@@ -167,7 +189,8 @@ def imports(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """The kernel's tests, with all plugins but those of local models, on every supported Python."""
     install(session, KERNEL, *LIGHT_PLUGINS)
-    pytest(session, "tests/unit", "tests/rules", "tests/integration")
+    rules = ["tests/rules"] if session.python == HERE else []  # they look at files, which are the same
+    pytest(session, "tests/unit", *rules, "tests/integration")
 
 
 @nox.session
@@ -175,16 +198,16 @@ def unit(session: nox.Session) -> None:
 def plugin(session: nox.Session, name: str) -> None:
     """The tests of one plugin with all its extras, and no others but those that it needs and the default scheduling."""
     folder = Path("plugins") / name
-    needed = (*required_plugins(folder), *DEFAULT_SCHEDULING)
+    needed = (*required(folder), *DEFAULT_SCHEDULING)
     install(session, KERNEL, folder, *needed, extra=["-e", with_extras(folder)])
     pytest(session, folder / "tests")
 
 
 @nox.session
 def combo(session: nox.Session) -> None:
-    """All plugins together. The tests of those that need torch are long, and run once, in `plugin`."""
+    """What several plugins do together. Their own tests run in `plugin`."""
     install(session, KERNEL, *PLUGINS, groups=["combo"])
-    pytest(session, "tests/combo", *(folder / "tests" for folder in LIGHT_PLUGINS))
+    pytest(session, "tests/combo")
 
 
 @nox.session
@@ -194,14 +217,34 @@ def bare(session: nox.Session) -> None:
     pytest(session, "tests/bare")
 
 
+@nox.session
+@nox.parametrize("python,requirements", FRAMEWORKS)
+def adapter(session: nox.Session, requirements: Path) -> None:
+    """One adapter with the real framework: its oldest or its latest supported version, or one of another name."""
+    folder = requirements.parent
+    projects = (KERNEL, *STANDARD_PLUGINS, *required(folder), folder)
+    install(session, *projects, extra=framework(requirements))
+    pytest(session, folder / "tests")
+
+
 @nox.session(python=FRAMEWORK_PYTHON)
-@nox.parametrize("framework", [nox.param(name, id=name) for name in FRAMEWORKS])
-def adapter(session: nox.Session, framework: str) -> None:
-    """One adapter with the real framework, its oldest or its latest supported version."""
-    requirements = FRAMEWORKS[framework]
-    framework = ["-r", str(requirements)]
-    install(session, KERNEL, *STANDARD_PLUGINS, requirements.parent, extra=framework)
-    pytest(session, requirements.parent / "tests")
+@nox.parametrize("requirements", [nox.param(each, id=each.parent.name) for each in FALLBACK])
+def fallback(session: nox.Session, requirements: Path) -> None:
+    """Frameworks without an adapter of their own: the adapter of their LLM client sees every call."""
+    openai = Path("adapters/agentkernel-openai")
+    install(session, KERNEL, *STANDARD_PLUGINS, openai, extra=framework(requirements))
+    pytest(session, requirements.parent)
+
+
+@nox.session(name="next", python=FRAMEWORK_PYTHON)
+@nox.parametrize("folder", [nox.param(each, id=each.name) for each in ADAPTERS])
+def upcoming(session: nox.Session, folder: Path) -> None:
+    """One adapter with the newest framework that there is, pre-releases too. It may fail; `nox -s ci` leaves it out."""
+    projects = (KERNEL, *STANDARD_PLUGINS, *required(folder), folder)
+    extras = nox.project.load_toml(folder / "pyproject.toml")["project"]["optional-dependencies"]
+    names = [Requirement(text).name for text in extras["framework"]]
+    install(session, *projects, extra=["--prerelease", "allow", *names])
+    pytest(session, folder / "tests")
 
 
 @nox.session(python=FRAMEWORK_PYTHON)
@@ -243,7 +286,7 @@ def build(session: nox.Session) -> None:
 @nox.session(python=FRAMEWORK_PYTHON)
 def bench(session: nox.Session) -> None:
     """Every benchmark, quickly; its rows stay in the session's temporary folder."""
-    needed = ["-r", "benchmarks/requirements.txt", *requirements_of_frameworks()]
+    needed = ["-r", "benchmarks/requirements.txt", *framework(AUTOGEN / "requirements.latest.txt")]
     install(session, KERNEL, *PLUGINS, *ADAPTERS, groups=[], extra=needed)
     rows = Path(session.create_tmp()).resolve()
     benchmarks = [
@@ -265,10 +308,9 @@ def coverage(session: nox.Session) -> None:
 @nox.session(python=FRAMEWORK_PYTHON)
 def demo(session: nox.Session) -> None:
     """AutoGen agents on a local model, without and with the kernel, in one command."""
-    autogen = Path("adapters/agentkernel-autogen")
-    framework = ["-r", str(framework_ends(autogen)[0])]
-    plugins = [*STANDARD_PLUGINS, *TORCH_PLUGINS]
-    install(session, KERNEL, *plugins, autogen, groups=[], extra=[*framework, "accelerate"])
+    projects = (KERNEL, *STANDARD_PLUGINS, *TORCH_PLUGINS, *required(AUTOGEN), AUTOGEN)
+    oldest = framework(AUTOGEN / "requirements.oldest.txt")
+    install(session, *projects, groups=[], extra=[*oldest, "accelerate"])
     # `transformers serve` needs a newer openai than that AutoGen: it gets a folder of its own.
     serving = str(Path(session.create_tmp()).resolve() / "serving")
     session.install("--target", serving, "openai>=1.98", "fastapi", "uvicorn")
@@ -278,17 +320,17 @@ def demo(session: nox.Session) -> None:
 @nox.session(venv_backend="none")
 def ci(session: nox.Session) -> None:
     """Everything, ending with the unit tests on the Python that runs nox."""
-    here = [python for python in PYTHONS if shutil.which(f"python{python}") or python == HERE]
-    if missing := sorted({*PYTHONS} - {*here}):
+    if missing := sorted({*PYTHONS} - {*FOUND}):
         session.warn(f"not installed, so not tested: Python {', '.join(missing)}")
     for name in (
         *("lint", "types", "imports"),
         *(f"plugin({folder.name})" for folder in PLUGINS),
         *("combo", "bare"),
-        *(f"adapter({name})" for name in FRAMEWORKS),
+        *(f"adapter({each.id})" for each in FRAMEWORKS),
+        *(f"fallback({each.parent.name})" for each in FALLBACK),
         *("examples", "docs", "build", "bench"),
     ):
         session.notify(name)
     session.notify("demo", posargs=["--quick"])
-    for python in PYTHONS if os.environ.get("CI") else here:
+    for python in PYTHONS if os.environ.get("CI") else FOUND:
         session.notify(f"unit-{python}")
