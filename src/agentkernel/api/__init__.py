@@ -25,6 +25,7 @@ and its entry point::
 from __future__ import annotations
 
 from agentkernel.api.adapter import Adapter, Seam, Target
+from agentkernel.api.agent import Agent, AgentClient, AgentResult
 from agentkernel.api.calls import (
     Body,
     Call,
@@ -113,7 +114,10 @@ __all__ = [
     "Adapter",
     "AdapterError",
     "Admission",
+    "Agent",
+    "AgentClient",
     "AgentKernelError",
+    "AgentResult",
     "Ask",
     "Body",
     "Call",

@@ -12,6 +12,7 @@ from typing import Any
 import pluggy
 
 from agentkernel.api.adapter import Adapter
+from agentkernel.api.agent import Agent
 from agentkernel.api.calls import Call, Outcome
 from agentkernel.api.embedder import Embedder
 from agentkernel.api.llm_core import LLMCore
@@ -38,6 +39,7 @@ GROUPS = {
     "adapter": "create_adapter",
     "window": "create_window_policy",
     "embedder": "create_embedder",
+    "agent": "create_agent",
 }
 """Plugin kinds, and the hook that a plugin of the kind must implement. The entry-point group is ``agentkernel.KIND``."""
 
@@ -45,7 +47,7 @@ GROUPS = {
 # --- Creation. Of all plugins, only the one that the configuration names for the role is called. `options` is validated
 # --- against the class with which the plugin annotates the parameter. Cores, tools and adapters are created on the thread
 # --- that starts the kernel or adds them; order, placement, admission and embedder on the kernel's loop, when the first LLM
-# --- call comes, so their hooks must not block.
+# --- call comes, so their hooks must not block. Agents are created by the commands and programs that run them.
 
 
 @hookspec
@@ -95,6 +97,15 @@ def create_window_policy(options: Options) -> WindowPolicy:  # type: ignore[empt
 @hookspec
 def create_embedder(options: Options) -> Embedder:  # type: ignore[empty-body]
     """Create the embedder. Called once a kernel, when a plugin takes one; must not load or download anything."""
+
+
+@hookspec
+def create_agent(options: Options) -> Agent:  # type: ignore[empty-body]
+    """Create the agent. Called once for each ``ak agent run``; must not connect, load or call anything.
+
+    Args:
+        options: the table ``[agent.NAME]``.
+    """
 
 
 @hookspec

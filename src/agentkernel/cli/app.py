@@ -12,6 +12,7 @@ from agentkernel.cli.lazy import LazyGroup
 __all__ = ["app"]
 
 _COMMANDS = {
+    "agent": ("agentkernel.cli.agent:agent", "List and run the installed agents."),
     "bench": ("agentkernel.cli.bench:bench", "Compare settings on what was recorded."),
     "completion": ("agentkernel.cli.completion:completion", "Print a shell's completion script."),
     "config": ("agentkernel.cli.config:config", "Show the settings and where they come from."),
@@ -52,7 +53,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
     lazy=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="An operating-system kernel for LLM agents.",
-    epilog="Exit status: 0 success, 1 a check failed, 2 wrong usage or settings.",
+    epilog="Exit status: 0 success, 1 a check failed or an agent gave up, 2 an error.",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.option(

@@ -40,6 +40,7 @@ class TestConformance(HooksKit):
     "adapter": "class TestConformance(AdapterKit):\n    pass\n",
     "window": "class TestConformance(WindowKit):\n    fits_chats = False\n",
     "embedder": "class TestConformance(EmbedderKit):\n    pass\n",
+    "agent": "class TestConformance(AgentKit):\n    forgets_runs = False\n",
 }
 
 _MODULE = """\

@@ -35,6 +35,7 @@ _SUMMARIES = {
     "adapter": "Wraps the framework {name} in agentkernel: its LLM calls become syscalls.",
     "window": "The window policy `{name}` of agentkernel: cuts the longest tool result.",
     "embedder": "The embedder `{name}` of agentkernel: counts words by their hash.",
+    "agent": "The agent `{name}` of agentkernel: answers, then reads its answer again and improves it.",
 }
 
 _SETTINGS = {
@@ -46,9 +47,10 @@ _SETTINGS = {
     "hooks": '[kernel]\nhooks = ["{name}"]',
     "window": '[kernel]\nwindow = "{name}"\n\n[window.{name}]\nshortest_chars = 500',
     "embedder": '[kernel]\nembedder = "{name}"\n\n[embedder.{name}]\ndimension = 256',
+    "agent": "[agent.{name}]\nrounds = 2",
 }
 
-_USES_MSGSPEC = ("llm_core", "order", "admission", "window", "embedder")
+_USES_MSGSPEC = ("llm_core", "order", "admission", "window", "embedder", "agent")
 
 
 class Scaffold(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ import pluggy
 
 from agentkernel.api import hookspecs
 from agentkernel.api.adapter import Adapter
+from agentkernel.api.agent import Agent
 from agentkernel.api.embedder import Embedder
 from agentkernel.api.errors import PluginSignatureError
 from agentkernel.api.hookspecs import GROUPS, PROJECT
@@ -32,6 +33,7 @@ _RESULTS: dict[str, type] = {
     "adapter": Adapter,
     "window": WindowPolicy,
     "embedder": Embedder,
+    "agent": Agent,
 }
 _AWAITED = frozenset({"syscall_execute"})
 """Hooks whose result the kernel awaits; nowhere else would a coroutine ever run."""

@@ -131,7 +131,13 @@ def _names() -> list[str]:
 def _plugins_of(distribution: Distribution) -> Iterator[InstalledPlugin]:
     name, version = distribution.metadata["Name"], distribution.version
     try:
-        entry_points = [e for e in distribution.entry_points if e.group.startswith(_GROUP_PREFIX)]
+        # The class is the standard library's again: where a program imported the package importlib_metadata, the
+        # distributions that are found, and their entry points, are of its classes.
+        entry_points = [
+            EntryPoint(e.name, e.value, e.group)
+            for e in distribution.entry_points
+            if e.group.startswith(_GROUP_PREFIX)
+        ]
     except Exception as error:  # noqa: BLE001 - somebody's broken distribution
         log.warning("%s %s: its entry points cannot be read: %s", name, version, error)
         return

@@ -42,7 +42,7 @@ __all__ = [
 
 O = TypeVar("O", bound=Options)  # noqa: E741
 
-_OPTION_TABLES = ("order", "placement", "admission", "tool", "window", "embedder")
+_OPTION_TABLES = ("order", "placement", "admission", "tool", "window", "embedder", "agent")
 _TABLES = ("kernel", "context", "cores", "plugins", *_OPTION_TABLES)
 
 _Name = Annotated[str, msgspec.Meta(min_length=1)]

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from agentkernel.testing.kits.adapter import AdapterKit
 from agentkernel.testing.kits.admission import AdmissionKit
+from agentkernel.testing.kits.agent import AgentKit
 from agentkernel.testing.kits.embedder import EmbedderKit
 from agentkernel.testing.kits.hooks import HooksKit
 from agentkernel.testing.kits.llm_core import CoreCalls, LLMCoreKit
@@ -30,6 +31,7 @@ from agentkernel.testing.kits.window import WindowKit
 __all__ = [
     "AdapterKit",
     "AdmissionKit",
+    "AgentKit",
     "CoreCalls",
     "EmbedderKit",
     "HooksKit",
