@@ -302,8 +302,8 @@ def main() -> None:
     options = parser(__doc__ or "")
     options.add_argument("--agents", type=int, metavar="N", help="how many agents begin at once")
     arguments = options.parse_args()
-    agents = arguments.agents or (16 if arguments.quick else 32)
-    size, rounds = ("3M", 1) if arguments.quick else ("25M", 3)
+    agents = arguments.agents or 16
+    size, rounds = ("3M", 1) if arguments.quick else ("25M", 2)
     results = measure(agents, size, rounds)
     print_results(results, agents, size)
     finish(claims(results), arguments.json)

@@ -230,6 +230,20 @@ def print_outcomes(title: str, found: Outcomes) -> None:
     print()
 
 
+def shorter(scenario: str, found: Outcomes, targets: Mapping[str, float]) -> list[Row]:
+    """How much sooner programs complete under the best policy than under each of these, and how much is wanted."""
+    return [
+        claim(
+            f"{scenario}: mean completion under {BEST}",
+            over(found, other, BEST, lambda one: one.mean_s),
+            "× shorter",
+            other,
+            at_least=target,
+        )
+        for other, target in targets.items()
+    ]
+
+
 def sustained(plan: Plan) -> list[Row]:
     """Self-hosted servers at a steady load."""
     found = compare(SUSTAINED, arriving(plan.programs, plan, plan.load, CORES, SERVER))
@@ -237,16 +251,8 @@ def sustained(plan: Plan) -> list[Row]:
         f"{plan.programs} programs at load {plan.load:g} of {CORES} servers, means over {plan.seeds} seeds",
         found,
     )
-    rows = [
-        claim(
-            f"sustained: mean completion under {BEST}",
-            over(found, other, BEST, lambda one: one.mean_s),
-            "× shorter",
-            other,
-            at_least=target,
-        )
-        for other, target in (("uncoordinated", 8.0), ("sticky", 3.5), ("fifo, affinity", 5.0))
-    ]
+    targets = {"uncoordinated": 8.0, "sticky": 3.5, "fifo, affinity": 5.0}
+    rows = shorter("sustained", found, targets)
     rows += [
         claim(
             f"sustained: programs a second under {BEST}",
@@ -264,20 +270,11 @@ def sustained(plan: Plan) -> list[Row]:
 
 def bursts(plan: Plan) -> list[Row]:
     """Self-hosted servers, everything at once."""
-    rows = []
+    rows: list[Row] = []
     for count in plan.bursts:
         found = compare(SUSTAINED, at_once(plan, count))
         print_outcomes(f"burst of {count:,} programs on {CORES} servers", found)
-        rows += [
-            claim(
-                f"burst of {count:,}: mean completion under {BEST}",
-                over(found, other, BEST, lambda one: one.mean_s),
-                "× shorter",
-                other,
-                at_least=target,
-            )
-            for other, target in (("uncoordinated", 3.0), ("sticky", 2.0))
-        ]
+        rows += shorter(f"burst of {count:,}", found, {"uncoordinated": 3.0, "sticky": 2.0})
     return rows
 
 

@@ -26,12 +26,19 @@ class TestKvBudgetOfSmallCaches(AdmissionKit):
     recovery_s = 0.0
 
 
+class TestKvBudgetByTenant(AdmissionKit):
+    plugin = agentkernel_admission_kv_budget
+    options: ClassVar = {"tokens_per_core": 1_000, "expected_output_tokens": 50, "by_tenant": True}
+    recovery_s = 0.0
+
+
 class Caches:
     """Cores behind the admission; by default one of 1,000 tokens, and answers are expected to be empty."""
 
     def __init__(self, *cores: str, **options: Any) -> None:
         self.cores = [CoreView(name, None, 0) for name in cores or ("a",)]
-        options = {"tokens_per_core": 1_000, "expected_output_tokens": 0, **options}
+        defaults = {"tokens_per_core": 1_000, "expected_output_tokens": 0, "full": 1.0}
+        options = {**defaults, **options}
         self.admission = KvBudget(KvBudgetOptions(**options))
         self.now = 0.0
 
@@ -59,6 +66,11 @@ def test_new_programs_come_in_while_the_cache_has_room() -> None:
         False,
         False,
     ]
+
+
+def test_new_programs_leave_free_what_is_above_full() -> None:
+    caches = Caches(full=0.8)
+    assert caches.enter("a", 500) and not caches.enter("b", 301) and caches.enter("c", 300)
 
 
 def test_expected_output_counts() -> None:
@@ -103,15 +115,26 @@ def test_a_program_keeps_its_place_while_it_runs_tools() -> None:
     assert caches.enter("a", 650, first=False)
 
 
-def test_a_program_that_comes_back_above_high_is_paused_and_returns_at_low() -> None:
+def test_a_program_that_comes_back_above_high_is_paused_for_one_before_it_and_returns_at_low() -> (
+    None
+):
     caches = Caches(low=0.6, high=0.7)
     for program, tokens in (("a", 300), ("b", 300), ("c", 100)):
         caches.enter(program)
         caches.answer(program, tokens)
-    assert not caches.enter("a", 350)  # 750 of 1,000
+    assert not caches.enter("a", 350, first=False)  # 750 of 1,000
     assert not caches.enter("a", 350)  # still 750: it comes back at 600
     caches.admission.program_closed("b")
     assert caches.enter("a", 350)  # 450
+
+
+def test_a_program_that_comes_before_all_that_are_held_goes_on_up_to_full() -> None:
+    caches = Caches(low=0.6, high=0.7, full=0.85)
+    for program in ("a", "b"):
+        caches.enter(program)
+        caches.answer(program, 400)
+    assert caches.enter("a", 450)
+    assert not caches.enter("a", 451)
 
 
 def test_a_paused_program_gives_up_its_place() -> None:
@@ -120,8 +143,43 @@ def test_a_paused_program_gives_up_its_place() -> None:
         caches.enter(program)
         caches.answer(program, 400)
     assert not caches.enter("new", 300)
-    assert not caches.enter("a", 450)
+    assert not caches.enter("a", 450, first=False)
     assert caches.enter("new", 300)
+
+
+def test_a_tenant_below_its_share_comes_in_and_stays_whatever_another_takes() -> None:
+    caches = Caches(by_tenant=True)
+    caches.enter("heavy", 900, tenant="heavy")
+    assert not caches.enter("more", 100, first=False, tenant="heavy")
+    assert caches.enter("light", 300, first=False, tenant="light")  # half of 700 is its share
+    assert caches.enter("light", 350, first=False, tenant="light")
+    assert not caches.enter("heavy", 900, first=False, tenant="heavy")
+
+
+def test_a_tenant_above_its_share_waits_for_its_turn() -> None:
+    caches = Caches(by_tenant=True)
+    caches.enter("heavy", 600, tenant="heavy")
+    assert caches.enter("light", 300, first=False, tenant="light")
+    assert not caches.enter("more", 60, first=False, tenant="light")
+
+
+def test_the_more_tenants_are_inside_the_smaller_is_the_share_of_each() -> None:
+    caches = Caches(by_tenant=True, high=0.6)
+    assert [
+        caches.enter(tenant, 250, first=tenant == "a", tenant=tenant) for tenant in ("a", "b", "c")
+    ] == [True, True, False]
+
+
+def test_a_tenant_that_is_alone_has_no_share_that_lets_it_pass_what_is_held() -> None:
+    caches = Caches(by_tenant=True)
+    caches.enter("a", 100)
+    assert not caches.enter("b", 100, first=False)
+
+
+def test_without_by_tenant_a_light_tenant_waits_like_the_others() -> None:
+    caches = Caches()
+    caches.enter("heavy", 900, tenant="heavy")
+    assert not caches.enter("light", 10, first=False, tenant="light")
 
 
 def test_a_closed_program_gives_up_its_place() -> None:
@@ -184,7 +242,7 @@ def test_a_program_counts_on_the_core_that_has_its_context() -> None:
         caches.enter(program)
         caches.answer(program, 400, core="a")
     assert caches.enter("new", 900)  # on b
-    assert not caches.enter("one", 450)  # a is taken above high
+    assert not caches.enter("one", 450, first=False)  # a is taken above high
 
 
 def test_cores_of_other_models_do_not_count() -> None:
@@ -212,6 +270,8 @@ def test_text_in_parts_counts_and_images_do_not() -> None:
         {"tokens_per_core": 0},
         {"tokens_per_core": 9, "low": 0.9},
         {"tokens_per_core": 9, "high": 0},
+        {"tokens_per_core": 9, "high": 0.9},
+        {"tokens_per_core": 9, "full": 0.6},
     ],
 )
 def test_options_are_validated(options: dict[str, object]) -> None:

@@ -137,7 +137,9 @@ class _Nowhere(LLMCore):
         return self._capabilities
 
     async def execute(self, call: LLMCall, emit: Emit | None) -> LLMResponse:
-        raise NotImplementedError
+        raise AssertionError(
+            "a simulated core was asked to answer: its calls go to the virtual clock"
+        )
 
 
 @functools.lru_cache(maxsize=512)

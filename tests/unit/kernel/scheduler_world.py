@@ -7,17 +7,22 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
 from agentkernel.api import (
     WAIT_FOR_RELEASE,
     Admission,
     AgentKernelError,
     CallContext,
     CoreCapabilities,
+    CoreConnectionError,
     CoreView,
     HeapOrder,
     LLMCall,
     Order,
     Placement,
+    RateLimited,
     Usage,
     WaitingCall,
 )
@@ -228,3 +233,51 @@ class World:
         elif ticket.id in self.running:
             self.end(ticket, AgentKernelError("cancelled"))
         self.scheduler.pump()
+
+
+class CallsMachine(RuleBasedStateMachine):
+    """What becomes of calls once they are submitted: they fail, are tried again and cancelled, and none is lost."""
+
+    def use(self, world: World) -> None:
+        """The machine is about this world, to which nothing was submitted as yet."""
+        self.world = world
+        self.submitted = self.cancelled = self.succeeded = 0
+
+    @precondition(lambda self: self.world.running)
+    @rule(data=st.data(), retry=st.booleans(), limited=st.booleans())
+    def fail(self, data: st.DataObject, retry: bool, limited: bool) -> None:
+        ticket = self._running(data)
+        error: Exception = (
+            RateLimited("429", status=429, retry_after_s=3.0)
+            if limited
+            else CoreConnectionError("cut")
+        )
+        self.world.end(ticket, error)
+        if retry:
+            self.world.retrying[ticket.id] = ticket
+        else:
+            self.world.failed[ticket.id] = error
+
+    @precondition(lambda self: self.world.retrying)
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        chosen = data.draw(st.sampled_from(sorted(self.world.retrying)))
+        self.world.enqueue(self.world.retrying.pop(chosen))
+
+    @precondition(lambda self: self.world.waiting or self.world.running)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        world = self.world
+        chosen = data.draw(st.sampled_from(sorted([*world.waiting, *world.running])))
+        world.cancel(world.waiting[chosen] if chosen in world.waiting else world.running[chosen][0])
+        self.cancelled += 1
+
+    def _running(self, data: st.DataObject) -> Ticket[Any]:
+        return self.world.running[data.draw(st.sampled_from(sorted(self.world.running)))][0]
+
+    @invariant()
+    def every_call_is_in_exactly_one_place(self) -> None:
+        world = self.world
+        places = [*world.waiting, *world.running, *world.retrying, *world.failed]
+        assert len(places) == len(set(places))
+        assert len(places) + self.succeeded + self.cancelled == self.submitted

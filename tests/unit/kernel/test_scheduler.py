@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from scheduler_world import Limited, World
+from hypothesis.stateful import initialize, invariant, precondition, rule
+from scheduler_world import CallsMachine, Limited, World
 
 from agentkernel.api import (
     CoreConnectionError,
@@ -23,20 +22,18 @@ from agentkernel.api import (
     RateLimited,
     WaitingCall,
 )
-from agentkernel.kernel.ticket import Ticket
 
 MODELS = (None, "small", "large")
 
 
-class SchedulerMachine(RuleBasedStateMachine):
+class SchedulerMachine(CallsMachine):
     @initialize(
         limits=st.lists(st.tuples(st.integers(1, 3), st.sampled_from([None, 0.5])), max_size=2),
         slots=st.sampled_from([1, 2]),
     )
     def build(self, limits: list[tuple[int, float | None]], slots: int) -> None:
         self.admissions = [Limited(limit, again) for limit, again in limits]
-        self.world = World(self.admissions)
-        self.submitted = self.cancelled = self.succeeded = 0
+        self.use(World(self.admissions))
         self.names = itertools.count()
         for model in ("small", "large"):  # two queues from the start
             self.world.add_core(f"core-{next(self.names)}", slots, (model,))
@@ -72,35 +69,6 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.world.end(self._running(data))
         self.succeeded += 1
 
-    @precondition(lambda self: self.world.running)
-    @rule(data=st.data(), retry=st.booleans(), limited=st.booleans())
-    def fail(self, data: st.DataObject, retry: bool, limited: bool) -> None:
-        ticket = self._running(data)
-        error: Exception = (
-            RateLimited("429", status=429, retry_after_s=3.0)
-            if limited
-            else CoreConnectionError("cut")
-        )
-        self.world.end(ticket, error)
-        if retry:
-            self.world.retrying[ticket.id] = ticket
-        else:
-            self.world.failed[ticket.id] = error
-
-    @precondition(lambda self: self.world.retrying)
-    @rule(data=st.data())
-    def retry(self, data: st.DataObject) -> None:
-        chosen = data.draw(st.sampled_from(sorted(self.world.retrying)))
-        self.world.enqueue(self.world.retrying.pop(chosen))
-
-    @precondition(lambda self: self.world.waiting or self.world.running)
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
-        world = self.world
-        chosen = data.draw(st.sampled_from(sorted([*world.waiting, *world.running])))
-        world.cancel(world.waiting[chosen] if chosen in world.waiting else world.running[chosen][0])
-        self.cancelled += 1
-
     @rule(seconds=st.sampled_from([0.1, 1.0, 3.0, 10.0]))
     def advance(self, seconds: float) -> None:
         self.world.loop.advance(seconds)
@@ -108,16 +76,6 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule()
     def close_program(self) -> None:
         self.world.scheduler.program_closed("main")
-
-    def _running(self, data: st.DataObject) -> Ticket[Any]:
-        return self.world.running[data.draw(st.sampled_from(sorted(self.world.running)))][0]
-
-    @invariant()
-    def every_call_is_in_exactly_one_place(self) -> None:
-        world = self.world
-        places = [*world.waiting, *world.running, *world.retrying, *world.failed]
-        assert len(places) == len(set(places))
-        assert len(places) + self.succeeded + self.cancelled == self.submitted
 
     @invariant()
     def the_scheduler_counts_right(self) -> None:

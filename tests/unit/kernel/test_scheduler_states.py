@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import os
 from importlib.metadata import entry_points
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     invariant,
     precondition,
     rule,
     run_state_machine_as_test,
 )
-from scheduler_world import World
+from scheduler_world import CallsMachine, World
 
 from agentkernel import Kernel
-from agentkernel.api import CallContext, CoreConnectionError, RateLimited, Usage
+from agentkernel.api import CallContext, Usage
 from agentkernel.kernel.factory import PluginFactory
-from agentkernel.kernel.ticket import Ticket
 
 ORDERS = sorted(point.name for point in entry_points(group="agentkernel.order"))
 ADMISSIONS = ["", *sorted(point.name for point in entry_points(group="agentkernel.admission"))]
@@ -51,7 +48,7 @@ LONG_S = 100_000.0
 """Longer than any pause, cool-down or bucket takes."""
 
 
-class SchedulerMachine(RuleBasedStateMachine):
+class SchedulerMachine(CallsMachine):
     """Two cores, one of which suspends; five programs, the last of them within the first."""
 
     def __init__(self, order: str, admission: str) -> None:
@@ -60,10 +57,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         options = {"admission": {name: OPTIONS[name] for name in names if name in OPTIONS}}
         kernel = Kernel(options, order=order, admission=names)
         factory = PluginFactory(kernel.registry, kernel.settings)
-        self.world = World(factory.admissions(), factory.placement(), factory.order)
+        self.use(World(factory.admissions(), factory.placement(), factory.order))
         self.world.add_core("a", 2, can_snapshot=True)
         self.world.add_core("b", 1)
-        self.submitted = self.succeeded = self.cancelled = 0
 
     @rule(
         program=st.sampled_from(PROGRAMS),
@@ -98,30 +94,6 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.world.end(self._running(data), usage=Usage(tokens, tokens // 3))
         self.succeeded += 1
 
-    @precondition(lambda self: self.world.running)
-    @rule(data=st.data(), retry=st.booleans(), limited=st.booleans())
-    def fail(self, data: st.DataObject, retry: bool, limited: bool) -> None:
-        ticket, world = self._running(data), self.world
-        error: Exception = CoreConnectionError("cut")
-        if limited:
-            error = RateLimited("429", status=429, retry_after_s=3.0)
-        world.end(ticket, error)
-        (world.retrying if retry else world.failed)[ticket.id] = ticket if retry else error  # type: ignore[index]
-
-    @precondition(lambda self: self.world.retrying)
-    @rule(data=st.data())
-    def retry(self, data: st.DataObject) -> None:
-        chosen = data.draw(st.sampled_from(sorted(self.world.retrying)))
-        self.world.enqueue(self.world.retrying.pop(chosen))
-
-    @precondition(lambda self: self.world.waiting or self.world.running)
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
-        world = self.world
-        chosen = data.draw(st.sampled_from(sorted([*world.waiting, *world.running])))
-        world.cancel(world.waiting[chosen] if chosen in world.waiting else world.running[chosen][0])
-        self.cancelled += 1
-
     @precondition(lambda self: self._suspendable())
     @rule(data=st.data())
     def suspend(self, data: st.DataObject) -> None:
@@ -135,18 +107,8 @@ class SchedulerMachine(RuleBasedStateMachine):
     def advance(self, seconds: float) -> None:
         self.world.loop.advance(seconds)
 
-    def _running(self, data: st.DataObject) -> Ticket[Any]:
-        return self.world.running[data.draw(st.sampled_from(sorted(self.world.running)))][0]
-
     def _suspendable(self) -> list[int]:
         return sorted(seq for seq, (_, core) in self.world.running.items() if core.can_suspend)
-
-    @invariant()
-    def every_call_is_in_exactly_one_place(self) -> None:
-        world = self.world
-        places = [*world.waiting, *world.running, *world.retrying, *world.failed]
-        assert len(places) == len(set(places))
-        assert len(places) + self.succeeded + self.cancelled == self.submitted
 
     @invariant()
     def the_scheduler_knows_what_waits(self) -> None:

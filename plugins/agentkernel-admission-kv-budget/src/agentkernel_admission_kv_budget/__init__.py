@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from agentkernel.api import Admission, CoreView, LLMCall, Options, Usage, hookimpl
-from agentkernel_admission_kv_budget._contexts import Contexts
+from agentkernel_admission_kv_budget._contexts import Contexts, Program
 
 __all__ = ["KvBudget", "KvBudgetOptions", "create_admission"]
 
@@ -21,7 +21,9 @@ class KvBudgetOptions(Options, frozen=True):
     Attributes:
         tokens_per_core: what the KV cache of each core holds.
         low: a program that was paused comes back while the programs on its core, and it, take no more than this share.
-        high: a program is paused between its calls when those on its core take more than this share.
+        high: a program that has come in is paused between its calls when those on its core take more than this share.
+        full: programs begin, and ones that come before all that are held go on, up to this share.
+        by_tenant: programs of a tenant that takes no more of a core than an equal share of ``high`` come in, and stay.
         expected_output_tokens: of a call that is not answered yet.
         forget_s: a program that is not heard of for so long counts as closed.
     """
@@ -29,13 +31,16 @@ class KvBudgetOptions(Options, frozen=True):
     tokens_per_core: Annotated[int, msgspec.Meta(ge=1)]
     low: _Positive = 0.60
     high: _Positive = 0.70
+    full: _Positive = 0.85
+    by_tenant: bool = False
     expected_output_tokens: Annotated[int, msgspec.Meta(ge=0)] = 512
     forget_s: _Positive = 600.0
 
     def __post_init__(self) -> None:
-        """A program that comes back is not paused at once."""
-        if self.low > self.high:
-            raise ValueError(f"low = {self.low} is above high = {self.high}")
+        """A program that comes back is not paused at once, and one that comes first is not worse off than others."""
+        if not self.low <= self.high <= self.full:
+            found = f"low = {self.low}, high = {self.high} and full = {self.full}"
+            raise ValueError(f"{found}; each must be no more than the next")
 
 
 class KvBudget(Admission):
@@ -50,11 +55,15 @@ class KvBudget(Admission):
     ``expected_output_tokens``. It counts on the core of its last call; one that has not run yet, on that which is
     taken least.
 
-    A resident program is paused when it makes a call while its core is taken above ``high``, and comes back, in its turn,
-    at ``low``. The rest of the cache is for programs that begin, which are short as yet, and for contexts that the
-    server keeps although nobody will continue them. A new program is let in, in its turn, where the cache has room for
-    it. So is any that would be alone on its core, and one that runs within another (an ``@agent`` within an
-    ``@agent``) as long as that one is resident.
+    A resident program is paused when it makes a call while its core is taken above ``high`` and a held program comes
+    before it, and comes back, in its turn, at ``low``: a place is given up for a program that the order prefers, not
+    for one that would be paused for it in turn. A program that comes before all that are held goes on up to ``full``, and
+    so far new ones come in, in their turn. The rest of the cache is for answers that are longer than expected, and for
+    contexts that the server keeps although nobody will continue them. A program that would be alone on its core is let
+    in, and so is one that runs within another (an ``@agent`` within an ``@agent``) as long as that one is resident.
+
+    With ``by_tenant``, a program is also let in, whatever is held, while its tenant takes no more of the core than an equal
+    share of ``high``, of the tenants that have resident programs there: others pause theirs to make room for it.
 
     A decision costs O(cores + messages of the call + agents of the program).
     """
@@ -66,26 +75,32 @@ class KvBudget(Admission):
     def enter(self, call: LLMCall, cores: Sequence[CoreView], first: bool, now: float) -> bool:
         options, contexts = self._options, self._contexts
         contexts.forget(now, options.forget_s)
-        program = contexts.program(call.context.program, now)
+        program = contexts.program(call.context, now)
         program.expect(call, options.expected_output_tokens)
         contexts.settle(program, [core.name for core in cores])
-        others = contexts.taken(program.core, besides=program)
-        share = (others + program.tokens) / options.tokens_per_core
-        limit = options.low if program.paused else options.high if program.resident else 1.0
-        in_turn = first or program.resident
-        fits = in_turn and (share <= limit or not others)
-        if fits or contexts.any_resident(call.context.ancestors):
+        if self._fits(program, first) or contexts.any_resident(call.context.ancestors):
             program.let_in()
         else:
             program.hold_back()
         contexts.count(program)
         return program.resident
 
+    def _fits(self, program: Program, first: bool) -> bool:
+        options, contexts = self._options, self._contexts
+        budget = options.tokens_per_core
+        if options.by_tenant and contexts.within_share(program, options.high * budget):
+            return True
+        if not (first or program.resident):
+            return False
+        limit = options.low if program.paused else options.full if first else options.high
+        others = contexts.taken(program)
+        return not others or others + program.tokens <= limit * budget
+
     def check(self, call: LLMCall, core: CoreView, now: float) -> float | None:
         return None
 
     def acquire(self, call: LLMCall, core: CoreView, now: float) -> None:
-        program = self._contexts.program(call.context.program, now)
+        program = self._contexts.program(call.context, now)
         program.expect(call, self._options.expected_output_tokens)
         program.running += 1
         program.let_in()
@@ -95,7 +110,7 @@ class KvBudget(Admission):
     def release(
         self, call: LLMCall, core: str, usage: Usage, error: Exception | None, now: float
     ) -> None:
-        program = self._contexts.program(call.context.program, now)
+        program = self._contexts.program(call.context, now)
         program.running = max(0, program.running - 1)
         program.answered(call, usage)
         self._contexts.count(program)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 
-from agentkernel.api import LLMCall, Message, Usage
+from agentkernel.api import CallContext, LLMCall, Message, Usage
 
 __all__ = ["Contexts", "Program"]
 
@@ -16,6 +16,7 @@ class Program:
     """What is known of a program.
 
     Attributes:
+        tenant: whose it is.
         resident: its contexts are to stay cached.
         paused: it was resident, and waits to be so again.
         core: on which its last call ran, or the next one is expected to.
@@ -24,9 +25,19 @@ class Program:
         counted: ``(core, tokens)`` as they are in the sums of :class:`Contexts`; None where they are not.
     """
 
-    __slots__ = ("_agents", "core", "counted", "heard_of", "paused", "resident", "running")
+    __slots__ = (
+        "_agents",
+        "core",
+        "counted",
+        "heard_of",
+        "paused",
+        "resident",
+        "running",
+        "tenant",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, tenant: str) -> None:
+        self.tenant = tenant
         self._agents: dict[str, int] = {}
         self.resident = self.paused = False
         self.core = ""
@@ -60,18 +71,29 @@ class Program:
             self._agents[call.context.agent] = tokens
 
 
+class _Cache:
+    """What resident programs take of one core: tokens, all in all and by tenant."""
+
+    __slots__ = ("by_tenant", "tokens")
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.by_tenant: dict[str, int] = {}
+
+
 class Contexts:
     """The programs that are open, and the tokens that those of them take that are resident, by core."""
 
     def __init__(self) -> None:
         self._programs: OrderedDict[str, Program] = OrderedDict()  # last heard of last
-        self._taken: dict[str, int] = {}
+        self._caches: dict[str, _Cache] = {}
 
-    def program(self, name: str, now: float) -> Program:
-        """The program, of which something is heard now."""
+    def program(self, context: CallContext, now: float) -> Program:
+        """The program of a call, of which something is heard now."""
+        name = context.program
         program = self._programs.get(name)
         if program is None:
-            program = self._programs[name] = Program()
+            program = self._programs[name] = Program(context.tenant)
         else:
             self._programs.move_to_end(name)
         program.heard_of = now
@@ -84,27 +106,44 @@ class Contexts:
     def settle(self, program: Program, cores: Sequence[str]) -> None:
         """Choose the core that is taken least for a program that has none of these."""
         if program.core not in cores:
-            program.core = min(cores, key=lambda core: self._taken.get(core, 0))
+            program.core = min(cores, key=self._tokens)
 
-    def taken(self, core: str, *, besides: Program) -> int:
-        """Tokens of the resident programs on a core, but for one."""
-        tokens = self._taken.get(core, 0)
-        if besides.counted is not None and besides.counted[0] == core:
-            tokens -= besides.counted[1]
-        return tokens
+    def taken(self, program: Program) -> int:
+        """Tokens of the other resident programs on its core."""
+        return self._tokens(program.core) - _counted(program)
+
+    def within_share(self, program: Program, tokens: float) -> bool:
+        """Whether its tenant, with it, takes an equal share of so many tokens of its core at most.
+
+        The shares are those of the tenants that have resident programs there, and its own; one that is alone has none.
+        """
+        cache = self._caches.get(program.core)
+        if cache is None:
+            return False
+        tenants = len(cache.by_tenant) + (program.tenant not in cache.by_tenant)
+        takes = cache.by_tenant.get(program.tenant, 0) - _counted(program) + program.tokens
+        return tenants > 1 and takes * tenants <= tokens
 
     def count(self, program: Program) -> None:
         """Bring the sums up to what the program takes now, and where."""
         if program.counted is not None:
-            self._add(program.counted[0], -program.counted[1])
+            self._add(program.tenant, program.counted[0], -program.counted[1])
         program.counted = (program.core, program.tokens) if program.resident else None
         if program.counted is not None:
-            self._add(*program.counted)
+            self._add(program.tenant, *program.counted)
 
-    def _add(self, core: str, tokens: int) -> None:
-        taken = self._taken.pop(core, 0) + tokens
-        if taken:
-            self._taken[core] = taken
+    def _tokens(self, core: str) -> int:
+        cache = self._caches.get(core)
+        return 0 if cache is None else cache.tokens
+
+    def _add(self, tenant: str, core: str, tokens: int) -> None:
+        cache = self._caches.pop(core, None) or _Cache()
+        cache.tokens += tokens
+        of_tenant = cache.by_tenant.pop(tenant, 0) + tokens
+        if of_tenant:
+            cache.by_tenant[tenant] = of_tenant
+        if cache.by_tenant:
+            self._caches[core] = cache
 
     def close(self, name: str) -> None:
         """Forget a program."""
@@ -116,13 +155,20 @@ class Contexts:
     def forget(self, now: float, after_s: float) -> None:
         """Close the programs that were not heard of for so long and have no call that runs. O(1) amortised."""
         while self._programs:
-            name = next(iter(self._programs))
-            if self._programs[name].heard_of + after_s >= now:
+            name, program = next(iter(self._programs.items()))
+            if program.heard_of + after_s >= now:
                 return
-            if self._programs[name].running:
-                self.program(name, now)
+            if program.running:
+                program.heard_of = now
+                self._programs.move_to_end(name)
             else:
                 self.close(name)
+
+
+def _counted(program: Program) -> int:
+    """Tokens of it that are in the sums of the core on which it is now."""
+    counted = program.counted
+    return counted[1] if counted is not None and counted[0] == program.core else 0
 
 
 def _characters(messages: Sequence[Message]) -> int:

@@ -6,6 +6,7 @@ here a set of sequences of expressions. A unit is a byte (0 to 255) or a special
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -50,7 +51,7 @@ class Spelling(Protocol):
         """The token that is exactly ``text``."""
 
 
-class Expression:
+class Expression(ABC):
     """A set of texts, of one of the kinds below. Compared by identity; a grammar makes each literal and repeat once.
 
     Attributes:
@@ -69,12 +70,13 @@ class Expression:
         self.firsts = 0
         self._after: dict[int, tuple[Rest, ...]] = {}
 
+    @abstractmethod
     def price(self, spelling: Spelling) -> None:
         """Set ``cost``, ``first_token`` and ``firsts`` from those of the parts."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _derive(self, unit: int) -> Iterable[Rest]:
-        raise NotImplementedError
+        """The alternatives that remain after ``unit``, one of ``firsts``."""
 
     def after(self, unit: int) -> tuple[Rest, ...]:
         """The alternatives that remain to be written after ``unit``. Any number of threads may call it."""
