@@ -208,15 +208,18 @@ class Wakeable:
         return True
 
     async def _wait_async(self, ready: Callable[[], object]) -> None:
-        """Suspend this task until ``ready()``."""
+        """Suspend this task until ``ready()``. Other tasks run at least once, as they do during any request."""
         loop = asyncio.get_running_loop()
-        mailbox = mailbox_of(loop)
+        mailbox, suspended = mailbox_of(loop), False
         while not ready():
             future = loop.create_future()
             self._waiters.append(lambda future=future: mailbox.post_batched(_resolve, future))  # type: ignore[misc]
             if ready():
-                return
+                break
             await future
+            suspended = True
+        if not suspended:
+            await asyncio.sleep(0)
 
 
 def _until(deadline: float) -> float:

@@ -136,18 +136,22 @@ class Ticket(Wakeable, Generic[T]):
         return _value(self._outcome)
 
     def __await__(self) -> Generator[Any, None, T]:
-        """Wait for the value in a task; cancelling the task cancels the call."""
+        """Wait for the value in a task; cancelling the task cancels the call.
+
+        Other tasks run meanwhile, also where the outcome is there at once: programs rely on it, as with any request.
+        """
         return self._result_async().__await__()
 
     async def _result_async(self) -> T:
         try:
-            while self._outcome is None:
+            while True:
                 await self._wait_async(self._attention)
+                if self._outcome is not None:
+                    return _value(self._outcome)
                 await self._run_body_async()
         except asyncio.CancelledError:
             self.cancel()
             raise
-        return _value(self._outcome)
 
     def stream(self) -> Iterator[LLMChunk]:
         """The chunks as they come; raises at the end when the call failed. Leaving the loop early cancels the call."""

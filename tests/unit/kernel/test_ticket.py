@@ -32,6 +32,30 @@ def test_the_value_is_there_for_every_way_of_waiting() -> None:
     assert list(ticket.stream()) == [] and asyncio.run(main()) == ["value", []]
 
 
+def test_other_tasks_run_while_a_task_waits_for_what_is_there_already() -> None:
+    """As during any request: programs whose tasks take turns go the same way however fast the kernel is."""
+    ticket = ticket_of()
+    ticket._complete("value", None, Usage())
+    ran: list[str] = []
+
+    async def wait(name: str) -> None:
+        ran.append(f"{name} asks")
+        await ticket
+        ran.append(f"{name} has its answer")
+
+    async def read(name: str) -> None:
+        ran.append(f"{name} asks")
+        async for _ in ticket.astream():
+            pass
+        ran.append(f"{name} has its answer")
+
+    async def main() -> None:
+        await asyncio.gather(wait("one"), read("two"))
+
+    asyncio.run(main())
+    assert ran == ["one asks", "two asks", "one has its answer", "two has its answer"]
+
+
 def test_the_error_is_raised_for_every_way_of_waiting() -> None:
     ticket = ticket_of()
     error = ValueError("x")
