@@ -22,7 +22,7 @@ from agentkernel.api import (
     Target,
     hookimpl,
 )
-from agentkernel.cli.checks import CHECKS, autogen, configured, installed, run_checks
+from agentkernel.cli.checks import CHECKS, autogen, configured, installed, metagpt, run_checks
 from agentkernel.cli.checks.surroundings import Installed, Surroundings, look_around
 from agentkernel.kernel.registry import PluginRegistry
 from agentkernel.kernel.settings import Settings, load_settings
@@ -79,6 +79,7 @@ def around(
     settings: Mapping[str, object] | SettingsError = {},  # noqa: B006
     environ: Mapping[str, str] = {},
     temporary: Path = Path("/nowhere"),
+    home: Path = Path("/nowhere"),
     plugins: Mapping[tuple[str, str], object] = TOYS,
     block: tuple[str, ...] = (),
 ) -> Surroundings:
@@ -97,6 +98,8 @@ def around(
         registry=PluginRegistry(extra=plugins, block=block),
         environ=environ,
         temporary=temporary,
+        home=home,
+        cwd=Path("/nowhere"),
     )
 
 
@@ -295,6 +298,64 @@ def test_encodings_without_a_cache_are_a_warning():
 
 def test_encodings_concern_only_autogen_02():
     assert not list(autogen.encodings_offline(around(distributions={"tiktoken": "0.7"})))
+
+
+METAGPT = {"metagpt": "0.8.2"}
+LLM = "llm:\n  api_type: openai\n  api_key: KEY  # mine\n"
+
+
+def configured_in(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config2.yaml").write_text(text)
+    return folder.parent
+
+
+def test_metagpt_without_a_configuration_is_a_problem_with_a_file_to_write(tmp_path):
+    finding = only(metagpt.configuration(around(distributions=METAGPT, home=tmp_path)))
+    assert finding.status == "problem"
+    assert str(tmp_path / ".metagpt" / "config2.yaml") in finding.cure
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "embedding:\n  api_key: KEY\n",
+        "llm:\n  api_type: openai\n",
+        "llm:\n  api_key: \n",
+        'llm:\n  api_key: "YOUR_API_KEY"\n',
+    ],
+)
+def test_metagpt_configuration_without_a_usable_llm_is_a_problem(tmp_path, text):
+    configured_in(tmp_path / ".metagpt", text)
+    finding = only(metagpt.configuration(around(distributions=METAGPT, home=tmp_path)))
+    assert finding.status == "problem"
+    assert "no `llm`" in finding.summary
+
+
+@pytest.mark.parametrize("text", [LLM, "llm: {api_type: openai, api_key: 'KEY'}\n"])
+def test_metagpt_configuration_in_the_home_folder_is_fine(tmp_path, text):
+    configured_in(tmp_path / ".metagpt", text)
+    assert not list(metagpt.configuration(around(distributions=METAGPT, home=tmp_path)))
+
+
+def test_metagpt_configuration_in_the_named_root_is_fine(tmp_path):
+    root = configured_in(tmp_path / "config", LLM)
+    named = {"METAGPT_PROJECT_ROOT": str(root)}
+    assert not list(metagpt.configuration(around(distributions=METAGPT, environ=named)))
+
+
+def test_metagpt_without_lancedb_is_a_warning_with_the_recipe():
+    finding = only(metagpt.lancedb(around(distributions=METAGPT)))
+    assert finding.status == "warning"
+    assert "--override" in finding.cure
+
+
+def test_checks_of_metagpt_concern_only_metagpt():
+    nothing = around(distributions={"lancedb": "0.4.0"})
+    assert not [*metagpt.configuration(nothing), *metagpt.lancedb(nothing)]
+    with_lancedb = around(distributions={**METAGPT, "lancedb": "0.14"})
+    assert not list(metagpt.lancedb(with_lancedb))
 
 
 def test_checks_find_something_in_this_process_and_are_json(ak):

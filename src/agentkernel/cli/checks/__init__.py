@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from agentkernel.cli.checks import autogen, configured, installed
+from agentkernel.cli.checks import autogen, configured, installed, metagpt
 from agentkernel.cli.checks.surroundings import Surroundings
 from agentkernel.cli.findings import Finding
 
@@ -27,6 +27,8 @@ CHECKS: tuple[Check, ...] = (
     autogen.owners_of_the_module,
     autogen.numpy_of_pyautogen,
     autogen.encodings_offline,
+    metagpt.configuration,
+    metagpt.lancedb,
 )
 """In the order of the report."""
 

@@ -44,6 +44,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
         registry: of the plugins that ``settings`` allow; all of them when they cannot be read.
         environ: the environment variables.
         temporary: the folder for temporary files.
+        home, cwd: the user's folder, and the one that programs are started in.
     """
 
     python: tuple[int, int]
@@ -52,6 +53,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     registry: PluginRegistry
     environ: Mapping[str, str]
     temporary: Path
+    home: Path
+    cwd: Path
 
 
 def look_around() -> Surroundings:
@@ -69,6 +72,8 @@ def look_around() -> Surroundings:
         registry=registry,
         environ=os.environ,
         temporary=Path(tempfile.gettempdir()),
+        home=Path.home(),
+        cwd=Path.cwd(),
     )
 
 
