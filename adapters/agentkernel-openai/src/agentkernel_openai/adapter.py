@@ -17,7 +17,7 @@ __all__ = ["OpenAIAdapter"]
 class OpenAIAdapter(Adapter):
     """Chat completions, responses, embeddings and completions of ``OpenAI``, ``AsyncOpenAI`` and their subclasses."""
 
-    targets = (Target(distribution="openai", supported=">=1.40,<4", module="openai"),)
+    targets = (Target(distribution="openai", supported=">=1.39,<4", module="openai"),)
     not_covered = ("audio, images, batches, realtime, assistants",)
 
     def seams(self, target: Target) -> Sequence[Seam]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from agentkernel.api import AgentKernelError, LLMCall, LLMChunk
 from agentkernel.sdk import current_context, current_kernel, run_llm_async, stream_llm_async
 from agentkernel_openai.failures import openai_errors
 from agentkernel_openai.requests import Request, call_for, is_unfit, request_of
-from agentkernel_openai.responses import Events, answered, hold, streamed
+from agentkernel_openai.responses import Events, answered, body_of, read_through, streamed
 
 __all__ = ["request"]
 
@@ -52,7 +52,7 @@ async def _answer(client: Any, asked: Request, call: LLMCall) -> Any:
         return answered(client, asked, await ticket)
     chunks: Any = ticket.astream()
     first = await anext(chunks, None)  # by then the SDK, too, knows whether the request has failed
-    return streamed(client, asked, _events(client, asked, ticket, first, chunks))
+    return streamed(client, asked, _events(client, asked, ticket, first, chunks), chunks)
 
 
 async def _events(
@@ -61,29 +61,35 @@ async def _events(
     ticket: Any,
     first: LLMChunk | None,
     chunks: AsyncGenerator[LLMChunk, None],
-) -> AsyncIterator[bytes]:
-    events = Events(asked.model)
-    try:
-        with openai_errors(client):
-            if first is not None:
-                yield events.of(first)
-            async for chunk in chunks:
-                yield events.of(chunk)
-            yield events.last(await ticket)
-    finally:
-        await chunks.aclose()
+) -> AsyncGenerator[bytes, None]:
+    events = Events(asked)
+    with openai_errors(client):
+        if first is not None:
+            yield events.of(first)
+        async for chunk in chunks:
+            yield events.of(chunk)
+        yield events.last(await ticket)
 
 
 async def _pass_through(client: Any, asked: Request, own: Callable[[], Awaitable[Any]]) -> Any:
     """The client's own request, as the body of a syscall; one that is streamed lasts until it is read or closed."""
     if not asked.is_read_later:
         return await run_llm_async(asked.messages, asked.model, own, context=current_context())
-
-    async def once() -> AsyncIterator[Any]:
-        yield await own()
-
-    syscall: Any = stream_llm_async(asked.messages, asked.model, once, context=current_context())
+    syscall: Any = stream_llm_async(
+        asked.messages, asked.model, lambda: _answer_and_body(own), context=current_context()
+    )
     answer = await anext(syscall)
-    if not hold(client, answer, syscall):
+    if body_of(answer) is None:
         await syscall.aclose()
+    else:
+        read_through(client, answer, syscall)
     return answer
+
+
+async def _answer_and_body(own: Callable[[], Awaitable[Any]]) -> AsyncGenerator[Any, None]:
+    answer = await own()
+    body = body_of(answer)
+    yield answer
+    if body is not None:
+        async for piece in body:
+            yield piece

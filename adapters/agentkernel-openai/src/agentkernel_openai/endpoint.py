@@ -50,11 +50,12 @@ _known: WeakKeyDictionary[Any, tuple[tuple[Any, ...], Endpoint | None]] = WeakKe
 def endpoint_of(client: Any) -> Endpoint | None:
     """The endpoint of a plain OpenAI client; None for one that a core cannot stand in for.
 
-    Azure clients, subclasses, clients with a transport or with credentials of their own make their own requests.
+    Azure clients, subclasses, clients with a transport or with credentials of their own make their own requests;
+    one that is closed says so itself.
     """
     import openai
 
-    if type(client) not in (openai.OpenAI, openai.AsyncOpenAI):
+    if type(client) not in (openai.OpenAI, openai.AsyncOpenAI) or client.is_closed():
         return None
     seen = (client.base_url, client.api_key, client.organization, client.project, client._client)
     known = _known.get(client)

@@ -53,6 +53,12 @@ class Request(msgspec.Struct, frozen=True):
         return self.fields.get("model")
 
     @property
+    def wants_usage(self) -> bool:
+        """Whether a stream is asked to end with the token counts."""
+        options = self.fields.get("stream_options")
+        return isinstance(options, Mapping) and bool(options.get("include_usage"))
+
+    @property
     def messages(self) -> Sequence[Message]:
         """What is asked, as the kernel records it where the client makes its own request."""
         for name in ("messages", "input", "prompt"):

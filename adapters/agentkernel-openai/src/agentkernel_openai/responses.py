@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -13,7 +14,9 @@ from agentkernel.sdk import chunk_payload, completion_payload, final_chunk_paylo
 from agentkernel_openai.failures import httpx_of
 from agentkernel_openai.requests import RAW_RESPONSE_HEADER, Request
 
-__all__ = ["Events", "answered", "hold", "streamed"]
+__all__ = ["Events", "answered", "body_of", "read_through", "streamed"]
+
+Generated: TypeAlias = Generator[Any, None, None] | AsyncGenerator[Any, None]
 
 _encode = msgspec.json.encode
 _DONE = b"data: [DONE]\n\n"
@@ -34,15 +37,13 @@ def answered(client: Any, request: Request, response: LLMResponse) -> Any:
     )
 
 
-def streamed(client: Any, request: Request, events: Iterator[bytes] | AsyncIterator[bytes]) -> Any:
-    """An ``httpx.Response`` whose body are ``events``; closing it closes them."""
+def streamed(client: Any, request: Request, events: Generated, chunks: Generated) -> Any:
+    """An ``httpx.Response`` whose body are ``events``, made of ``chunks``; closing it closes both."""
     httpx = httpx_of(client)
-    sync, asynchronous = _bodies(httpx)
-    body = sync(events) if isinstance(events, Iterator) else asynchronous(events)
     return httpx.Response(
         200,
         headers={"content-type": "text/event-stream"},
-        stream=body,
+        stream=_body(httpx, events, chunks),
         request=_request(client, request),
     )
 
@@ -56,10 +57,10 @@ def _request(client: Any, request: Request) -> Any:
 class Events:
     """The server-sent events of one answer."""
 
-    __slots__ = ("_model", "_said", "_whole")
+    __slots__ = ("_model", "_said", "_wants_usage", "_whole")
 
-    def __init__(self, model: str | None) -> None:
-        self._model = model or ""
+    def __init__(self, request: Request) -> None:
+        self._model, self._wants_usage = request.model or "", request.wants_usage
         self._said = self._whole = False
 
     def of(self, chunk: LLMChunk) -> bytes:
@@ -74,54 +75,76 @@ class Events:
             return _DONE
         if not response.model:
             response = msgspec.structs.replace(response, model=self._model)
-        end = _event(final_chunk_payload(response)) + _DONE
+        payload = final_chunk_payload(response)
+        end = _event(payload)
+        if self._wants_usage:
+            usage = completion_payload(response)["usage"]
+            end += _event({**payload, "choices": [], "usage": usage})
         if not self._said and response.text:  # by a core that does not stream
-            return _event(chunk_payload(LLMChunk(response.text), response.model)) + end
-        return end
+            end = _event(chunk_payload(LLMChunk(response.text), response.model)) + end
+        return end + _DONE
 
 
 def _event(payload: dict[str, Any]) -> bytes:
     return b"data: " + _encode(payload) + b"\n\n"
 
 
+def body_of(answer: Any) -> Any:
+    """The HTTP body of what the SDK returned, a stream or a raw response; None where nothing is left to read."""
+    response = _response_of(answer)
+    return None if getattr(response, "is_closed", True) else response.stream
+
+
+def read_through(client: Any, answer: Any, pieces: Generated) -> None:
+    """Let the program read the HTTP body of ``answer`` through ``pieces``, which end when the response is closed."""
+    response = _response_of(answer)
+    response.stream = _body(httpx_of(client), pieces, response.stream)
+
+
+def _response_of(answer: Any) -> Any:
+    return getattr(answer, "http_response", None) or getattr(answer, "response", None)
+
+
+def _body(httpx: Any, pieces: Generated, source: Any) -> Any:
+    sync, asynchronous = _bodies(httpx)
+    return (sync if isinstance(pieces, Iterator) else asynchronous)(pieces, source)
+
+
 @functools.cache
 def _bodies(httpx: Any) -> tuple[type[Any], type[Any]]:
-    """The bodies of responses, sync and async; with one all that it is made of is closed, in order."""
+    """The bodies of responses, sync and async; with one, its pieces and their source are closed, in that order."""
 
     class Body(httpx.SyncByteStream):  # type: ignore[misc]
-        def __init__(self, pieces: Any, *syscall: Any) -> None:
-            self._pieces, self._made_of = pieces, (pieces, *syscall)
+        def __init__(self, pieces: Any, source: Any) -> None:
+            self._pieces, self._source = pieces, source
 
         def __iter__(self) -> Iterator[bytes]:
             return iter(self._pieces)
 
         def close(self) -> None:
-            for part in self._made_of:
-                part.close()
+            self._pieces.close()
+            self._source.close()
 
     class AsyncBody(httpx.AsyncByteStream):  # type: ignore[misc]
-        def __init__(self, pieces: Any, *syscall: Any) -> None:
-            self._pieces, self._made_of = pieces, (pieces, *syscall)
+        def __init__(self, pieces: Any, source: Any) -> None:
+            self._pieces, self._source = pieces, source
 
         def __aiter__(self) -> AsyncIterator[bytes]:
             return aiter(self._pieces)
 
         async def aclose(self) -> None:
-            for part in self._made_of:
-                await part.aclose()
+            await self._pieces.aclose()
+            await self._source.aclose()
+
+        def __del__(self) -> None:
+            for part in (self._pieces, self._source):
+                if isinstance(part, AsyncGenerator):
+                    _end(part)
 
     return Body, AsyncBody
 
 
-def hold(client: Any, answer: Any, syscall: Iterator[Any] | AsyncIterator[Any]) -> bool:
-    """Let ``syscall``, a generator that waits in its only item, end when the response in ``answer`` is read or closed.
-
-    ``answer`` is what the SDK returned, a stream or a raw response. False where nothing is left to read.
-    """
-    response: Any = getattr(answer, "http_response", None) or getattr(answer, "response", None)
-    if getattr(response, "is_closed", True):
-        return False
-    sync, asynchronous = _bodies(httpx_of(client))
-    body = sync if isinstance(syscall, Iterator) else asynchronous
-    response.stream = body(response.stream, syscall)
-    return True
+def _end(abandoned: AsyncGenerator[Any, None]) -> None:
+    """Close a generator that nobody waits for, without the event loop, which may be closed: nothing in it waits either."""
+    with contextlib.suppress(StopIteration, RuntimeError):
+        abandoned.aclose().send(None)

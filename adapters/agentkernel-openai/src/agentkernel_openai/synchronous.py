@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from agentkernel.api import AgentKernelError, LLMCall, LLMChunk
 from agentkernel.sdk import current_context, current_kernel, run_llm, stream_llm
 from agentkernel_openai.failures import openai_errors
 from agentkernel_openai.requests import Request, call_for, is_unfit, request_of
-from agentkernel_openai.responses import Events, answered, hold, streamed
+from agentkernel_openai.responses import Events, answered, body_of, read_through, streamed
 
 __all__ = ["request"]
 
@@ -52,7 +52,7 @@ def _answer(client: Any, asked: Request, call: LLMCall) -> Any:
         return answered(client, asked, ticket.result())
     chunks: Any = ticket.stream()
     first = next(chunks, None)  # by then the SDK, too, knows whether the request has failed
-    return streamed(client, asked, _events(client, asked, ticket, first, chunks))
+    return streamed(client, asked, _events(client, asked, ticket, first, chunks), chunks)
 
 
 def _events(
@@ -61,29 +61,34 @@ def _events(
     ticket: Any,
     first: LLMChunk | None,
     chunks: Generator[LLMChunk, None, None],
-) -> Iterator[bytes]:
-    events = Events(asked.model)
-    try:
-        with openai_errors(client):
-            if first is not None:
-                yield events.of(first)
-            for chunk in chunks:
-                yield events.of(chunk)
-            yield events.last(ticket.result())
-    finally:
-        chunks.close()
+) -> Generator[bytes, None, None]:
+    events = Events(asked)
+    with openai_errors(client):
+        if first is not None:
+            yield events.of(first)
+        for chunk in chunks:
+            yield events.of(chunk)
+        yield events.last(ticket.result())
 
 
 def _pass_through(client: Any, asked: Request, own: Callable[[], Any]) -> Any:
     """The client's own request, as the body of a syscall; one that is streamed lasts until it is read or closed."""
     if not asked.is_read_later:
         return run_llm(asked.messages, asked.model, own, context=current_context())
-
-    def once() -> Iterator[Any]:
-        yield own()
-
-    syscall: Any = stream_llm(asked.messages, asked.model, once, context=current_context())
+    syscall: Any = stream_llm(
+        asked.messages, asked.model, lambda: _answer_and_body(own), context=current_context()
+    )
     answer = next(syscall)
-    if not hold(client, answer, syscall):
+    if body_of(answer) is None:
         syscall.close()
+    else:
+        read_through(client, answer, syscall)
     return answer
+
+
+def _answer_and_body(own: Callable[[], Any]) -> Generator[Any, None, None]:
+    answer = own()
+    body = body_of(answer)
+    yield answer
+    if body is not None:
+        yield from body

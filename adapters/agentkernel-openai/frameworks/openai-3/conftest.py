@@ -1,0 +1,38 @@
+"""Agent programs of frameworks above the OpenAI SDK 3, as they are and wrapped, against one scripted server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import agentkernel
+from agentkernel.testing import SideBySide
+
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "LANGCHAIN_TRACING_V2": "false",
+    "LANGSMITH_TRACING": "false",
+    "OPENAI_AGENTS_DISABLE_TRACING": "1",
+    "OTEL_SDK_DISABLED": "true",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The frameworks warn of themselves, and leave their clients to the garbage collector."""
+    config.addinivalue_line("filterwarnings", "ignore")
+
+
+@pytest.fixture
+def lab(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[SideBySide]:
+    """The scripted server; programs run in a home of the test's own, and nothing is reported to anybody."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in {**OFFLINE, "HOME": str(tmp_path), "OPENAI_API_KEY": "key-1"}.items():
+        monkeypatch.setenv(name, value)
+    with SideBySide(lambda: capsys.readouterr().out) as lab:
+        monkeypatch.setenv("OPENAI_BASE_URL", lab.base_url)
+        yield lab
+    agentkernel.unwrap()
