@@ -87,6 +87,11 @@ class Lab(SideBySide):
             return azure(azure_endpoint=root, api_version="2024-02-01", **given)
         if kind == "transport":
             given["http_client"] = getattr(httpx_of_sdk(), name)()
+        elif kind == "transport of the SDK's class":  # as MetaGPT makes one for a proxy
+            wrapper = "AsyncHttpxClientWrapper" if is_async else "SyncHttpxClientWrapper"
+            given["http_client"] = getattr(
+                importlib.import_module("openai._base_client"), wrapper
+            )()
         elif kind == "older transport":
             given["http_client"] = getattr(importlib.import_module("httpx"), name)()
         elif kind == "subclass":

@@ -14,7 +14,7 @@ from agentkernel.testing.openai_server import ToolCall
 
 MAJOR = int(openai.__version__.partition(".")[0])
 KINDS = [
-    *("plain", "transport", "azure", "subclass"),
+    *("plain", "transport", "transport of the SDK's class", "azure", "subclass"),
     *(["key for each call"] if MAJOR >= 2 else []),
     *(["older transport"] if MAJOR >= 3 else []),
 ]

@@ -65,7 +65,9 @@ def endpoint_of(client: Any) -> Endpoint | None:
 
 
 def _read_endpoint(client: Any) -> Endpoint | None:
-    if type(client._client).__name__ not in _OWN_HTTP_CLIENTS:  # the user brought an http_client
+    http = client._client
+    made_by_sdk = type(http).__name__ in _OWN_HTTP_CLIENTS and str(http.base_url)
+    if not made_by_sdk:  # the user brought an http_client, which may have a proxy, hooks, ...
         return None
     if any(getattr(client, name, None) is not None for name in _OWN_CREDENTIALS):
         return None
