@@ -40,7 +40,6 @@ def test_failing_endpoint_falls_back_to_the_next(
 
     run = lab.both(ask, lambda: [Reply(status=status)])
     assert run.value[0] == ["from the second"]
-    assert run.value[1]["config_id"] == 1
     assert [outcome.core for _, outcome in run.syscalls] == ["openai-1", "openai-2"]
 
 
@@ -267,7 +266,8 @@ def test_settings_that_a_core_refuses_leave_the_call_to_the_client(autogen: Any,
 def test_messages_that_are_no_chat_are_left_to_the_server(autogen: Any, lab: Any) -> None:
     def ask() -> Any:
         client = autogen.OpenAIWrapper(config_list=[lab.model()], cache_seed=None)
-        return client.create(messages=[{"content": "no role"}]).choices[0].message.content
+        said = [{"role": 1, "content": "a role that is no text"}]
+        return client.create(messages=said).choices[0].message.content
 
     run = lab.both(ask, ["hi"])
     assert run.value == "hi"

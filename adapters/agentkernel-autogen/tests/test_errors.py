@@ -129,14 +129,14 @@ def test_error_ends_an_async_chat_alike(autogen: Any, lab: Any) -> None:
 def test_answer_that_is_none_falls_back_to_the_next_model(
     autogen: Any, lab: Any, fault: str
 ) -> None:
-    """As it is, AutoGen gets what the SDK makes of it, and fails on that; its fallback does not see an error."""
+    """As it is, AutoGen fails on what the SDK makes of it. Early ag2 falls back on any error, so on one of the two."""
 
     def ask() -> Any:
         return _ask(autogen, config_list=[lab.model(), lab.model(model="next")])
 
     plain = lab.plain(ask, [FAULTS[fault], "second"])
     wrapped = lab.wrapped(ask, [FAULTS[fault], "second"])
-    assert isinstance(plain.error, (IndexError, json.JSONDecodeError))
+    assert isinstance(plain.error, (IndexError, json.JSONDecodeError)) or plain.value == "second"
     assert wrapped.value == "second"
 
 

@@ -43,13 +43,17 @@ def test_agent_that_has_chatted_is_copied_or_not_alike(autogen: Any, lab: Any) -
     lab.both(copies, ["hi"])
 
 
-def test_runtime_log_is_alike(autogen: Any, lab: Any) -> None:
+def test_runtime_log_is_alike(autogen: Any, lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import autogen.runtime_logging
+
+    monkeypatch.setenv("OPENAI_BASE_URL", lab.base_url)
+    model = {key: value for key, value in lab.model().items() if key != "base_url"}
 
     def logged() -> Any:
         autogen.runtime_logging.start(config={"dbname": ":memory:"})
         try:
-            assistant = autogen.AssistantAgent("assistant", llm_config=lab.config())
+            config = {"config_list": [model], "cache_seed": None}  # no URL, which ag2 cannot log
+            assistant = autogen.AssistantAgent("assistant", llm_config=config)
             user = autogen.UserProxyAgent(
                 "user", human_input_mode="NEVER", code_execution_config=False
             )

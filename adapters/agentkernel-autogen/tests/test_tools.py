@@ -248,11 +248,11 @@ def test_calls_made_inside_a_tool_name_it_as_their_parent(autogen: Any, lab: Any
 
 def test_override_that_calls_super_is_one_syscall(autogen: Any, lab: Any) -> None:
     class Careful(autogen.ConversableAgent):  # type: ignore[misc, name-defined]
-        def execute_function(self, func_call: Any, verbose: bool = False) -> Any:
-            return super().execute_function(func_call, verbose)
+        def execute_function(self, func_call: Any, *args: Any, **kwargs: Any) -> Any:
+            return super().execute_function(func_call, *args, **kwargs)
 
-        async def a_execute_function(self, func_call: Any) -> Any:
-            return await super().a_execute_function(func_call)
+        async def a_execute_function(self, func_call: Any, *args: Any, **kwargs: Any) -> Any:
+            return await super().a_execute_function(func_call, *args, **kwargs)
 
         def generate_reply(self, messages: Any = None, sender: Any = None, **kwargs: Any) -> Any:
             return super().generate_reply(messages, sender, **kwargs)
@@ -260,12 +260,9 @@ def test_override_that_calls_super_is_one_syscall(autogen: Any, lab: Any) -> Non
     def execute() -> Any:
         agent = Careful("careful", llm_config=False, function_map={"add": add})
         call = {"name": "add", "arguments": '{"a": 2, "b": 3}'}
-        message = {"role": "assistant", "content": None, "function_call": call}
-        return (
-            agent.execute_function(call),
-            asyncio.run(agent.a_execute_function(call)),
-            agent.generate_reply([message]),
-        )
+        asked = [{"id": "call_1", "type": "function", "function": call}]
+        message = {"role": "assistant", "content": None, "tool_calls": asked}
+        return agent.generate_reply([message]), asyncio.run(agent.a_generate_reply([message]))
 
     run = lab.both(execute, list)
-    assert len(run.calls("tool")) == 3
+    assert len(run.calls("tool")) == 2

@@ -134,6 +134,7 @@ def test_stream_that_is_left_ends_its_syscall(litellm: Any, lab: Any) -> None:
         for _ in litellm.completion(**lab.ask(), stream=True):
             assert kernel.stats().running == 1
             break
+        _collected(litellm, kernel)
 
     _left(lab, leave)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ EXPECTED = {
 
 def run(program: str, folder: Path, configure: Any, *options: str) -> tuple[int, str, list[Any]]:
     """Exit code, output, requests."""
-    # Not at once: see LINES in test_teams.py. The server's own count of tokens depends on how a client spaces its JSON.
+    # The server's own count of tokens depends on how a client spaces its JSON.
     usage = Usage(100, 10)
     answers = [Reply(content=each, usage=usage) for each in ANSWERS[program]]
     with OpenAIServer(sequence(answers)) as server:
@@ -66,9 +67,11 @@ def test_every_program_has_answers() -> None:
 
 @pytest.mark.parametrize("program", ANSWERS)
 def test_program_is_the_same(program: str, tmp_path: Path, configure: Any) -> None:
-    plain = run(program, tmp_path / "plain", configure)
     ak_run = ("-m", "agentkernel.cli", "run", "--quiet")
-    wrapped = run(program, tmp_path / "wrapped", configure, *ak_run)
+    with ThreadPoolExecutor() as both:  # MetaGPT takes long to be imported
+        plainly = both.submit(run, program, tmp_path / "plain", configure)
+        wrapped = run(program, tmp_path / "wrapped", configure, *ak_run)
+    plain = plainly.result()
     assert EXPECTED[program] in plain[1]
     assert len(plain[2]) == len(ANSWERS[program])
     assert wrapped == plain

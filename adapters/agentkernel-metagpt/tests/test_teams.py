@@ -73,7 +73,7 @@ LINES = [
     Reply(content=line)
     for line in ("half full", "half empty", "full of air", "air is nothing", "cheers")
 ]
-"""Not at once: roles that run in one round see each other's messages when an answer does not make its task wait."""
+"""They come at once, and still the task of each role waits: roles of one round must not see each other's messages."""
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -85,10 +86,12 @@ def test_every_program_is_run() -> None:
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_program_is_alike_by_ak_run(program: str, tmp_path: Path) -> None:
     record = tmp_path / "calls.jsonl"
-    plain, said = _run(program, tmp_path)
-    assert plain.exit_code == PROGRAMS[program], said
-    options = ("--quiet", "--record", str(record))
-    wrapped, said = _run(program, tmp_path, "-m", "agentkernel.cli", "run", *options)
+    ak_run = ("-m", "agentkernel.cli", "run", "--quiet", "--record", str(record))
+    with ThreadPoolExecutor() as both:
+        plainly = both.submit(_run, program, tmp_path)
+        wrapped, said = _run(program, tmp_path, *ak_run)
+    plain, said_plainly = plainly.result()
+    assert plain.exit_code == PROGRAMS[program], said_plainly
     assert wrapped == plain, said
     calls = [json.loads(line) for line in record.read_text().splitlines()]
     chats = [one for one in plain.requests if "/chat/completions" in one]

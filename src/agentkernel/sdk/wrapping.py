@@ -198,4 +198,4 @@ def choose_target(adapter: Adapter) -> tuple[Target | None, str, str]:
         reasons.append(
             f"{target.distribution} {version} is installed, supported is {target.supported}"
         )
-    return None, "", "; ".join(reasons)
+    return None, "", "; ".join(dict.fromkeys(reasons))

@@ -8,57 +8,67 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agentkernel.api import Adapter, Seam, Target
-from agentkernel_autogen import agents, code, llm
-from agentkernel_autogen.targets import TARGETS
+from agentkernel_autogen import agents, code, llm, threads
+from agentkernel_autogen.targets import AG2, TARGETS
 
 __all__ = ["AutoGenAdapter"]
 
 _AGENT = "autogen.agentchat.conversable_agent"
 
-_OTHER_CLIENTS = {
+_CLIENTS = {
+    "autogen.llm_clients.anthropic_v2": "AnthropicV2Client",
+    "autogen.llm_clients.bedrock_v2": "BedrockV2Client",
     "autogen.oai.anthropic": "AnthropicClient",
+    "autogen.oai.bedrock": "BedrockClient",
+    "autogen.oai.cerebras": "CerebrasClient",
     "autogen.oai.cohere": "CohereClient",
     "autogen.oai.gemini": "GeminiClient",
     "autogen.oai.groq": "GroqClient",
     "autogen.oai.mistral": "MistralAIClient",
+    "autogen.oai.ollama": "OllamaClient",
     "autogen.oai.together": "TogetherClient",
 }
-
-_LATER_CLIENTS = {
-    "autogen.oai.bedrock": "BedrockClient",
-    "autogen.oai.cerebras": "CerebrasClient",
-    "autogen.oai.ollama": "OllamaClient",
-}
-"""Those that came after ``pyautogen`` 0.2.35."""
+"""Of every supported version; a seam in a module that a version lacks waits for ever."""
 
 _EXECUTORS = {
+    "autogen.agentchat.contrib.captainagent.tool_retriever": "LocalExecutorWithTools",
+    "autogen.agentchat.contrib.tool_retriever": "LocalExecutorWithTools",
+    "autogen.coding.daytona_code_executor": "DaytonaCodeExecutor",
     "autogen.coding.docker_commandline_code_executor": "DockerCommandLineCodeExecutor",
     "autogen.coding.jupyter.embedded_ipython_code_executor": "EmbeddedIPythonCodeExecutor",
     "autogen.coding.jupyter.jupyter_code_executor": "JupyterCodeExecutor",
+    "autogen.coding.kubernetes.pod_commandline_code_executor": "PodCommandLineCodeExecutor",
     "autogen.coding.local_commandline_code_executor": "LocalCommandLineCodeExecutor",
+    "autogen.coding.remyx_code_executor": "RemyxCodeExecutor",
+    "autogen.coding.yepcode_code_executor": "YepCodeCodeExecutor",
 }
 
-_LATER_EXECUTORS = {
-    "autogen.coding.kubernetes.pod_commandline_code_executor": "PodCommandLineCodeExecutor",
-}
+_AG2_SEAMS = (
+    Seam(
+        module=_AGENT,
+        attribute="ConversableAgent._run_async_in_thread",
+        kind="program",
+        replace=threads.run_async_in_thread,
+    ),
+)
 
 
 class AutoGenAdapter(Adapter):
     """Tools, code, agents and chats as programs; LLM calls of other providers than OpenAI, whose SDK has its own adapter."""
 
     targets = TARGETS
-    not_covered = (
-        "model clients of your own (register_model_client) that do not use the OpenAI SDK",
-        "code executors of your own",
-        "GPTAssistantAgent",
-    )
+    not_covered = ("GPTAssistantAgent", "real-time agents", "autogen.beta")
 
     def seams(self, target: Target) -> Sequence[Seam]:
-        """The seams of AutoGen 0.2."""
-        later = target.distribution == "autogen-agentchat"
-        clients = _OTHER_CLIENTS | (_LATER_CLIENTS if later else {})
-        executors = _EXECUTORS | (_LATER_EXECUTORS if later else {})
+        """The seams of AutoGen 0.2 and of ag2 before 1.0, which has one more."""
         return (
+            Seam(
+                module="autogen.io.thread_io_stream",
+                attribute="ThreadIOStream.__init__",
+                kind="program",
+                replace=threads.remember_the_caller,
+            ),
+            *(_AG2_SEAMS if target == AG2 else ()),
             Seam(
                 module="autogen.oai.client",
                 attribute="OpenAIWrapper.create",
@@ -72,7 +82,7 @@ class AutoGenAdapter(Adapter):
                     kind="llm",
                     replace=llm.create,
                 )
-                for module, client in clients.items()
+                for module, client in _CLIENTS.items()
             ),
             Seam(
                 module=_AGENT,
@@ -93,7 +103,7 @@ class AutoGenAdapter(Adapter):
                     kind="code",
                     replace=code.execute_code_blocks,
                 )
-                for module, executor in executors.items()
+                for module, executor in _EXECUTORS.items()
             ),
             Seam(
                 module=_AGENT,

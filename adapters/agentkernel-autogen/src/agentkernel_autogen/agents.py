@@ -16,6 +16,9 @@ from agentkernel.sdk import (
     run_tool,
     run_tool_async,
 )
+from agentkernel_autogen import code, llm
+from agentkernel_autogen.own_classes import OwnClasses
+from agentkernel_autogen.threads import NOWHERE, context_of_thread
 
 __all__ = [
     "a_execute_function",
@@ -47,12 +50,15 @@ carry context variables over."""
 
 def name_the_caller(original: Function) -> Function:
     """``OpenAIWrapper.create``: the caller is the agent in the configuration."""
+    clients = OwnClasses("create", llm.create)
 
     def create(self: Any, **config: Any) -> Any:
+        for client in getattr(self, "_clients", ()):
+            clients.meet(client)
         agent = config.get("agent")
         if agent is None:
             return original(self, **config)
-        replies = _replies_of(agent) if current_context() == _NOWHERE else ()
+        replies = _replies_of(agent) if current_context() == NOWHERE else ()
         if replies:
             context = _reply_with(config.get("messages"), replies).context
         else:
@@ -61,10 +67,6 @@ def name_the_caller(original: Function) -> Function:
             return original(self, **config)
 
     return create
-
-
-_NOWHERE = CallContext()
-"""The context of a thread in which nobody has said anything."""
 
 
 def _replies_of(agent: Any) -> Sequence[_Reply]:
@@ -91,8 +93,10 @@ def _as_sent(message: Any) -> Any:
 
 def generate_reply(original: Function) -> Function:
     """``ConversableAgent.generate_reply``: what happens inside is done by this agent."""
+    executors = OwnClasses("execute_code_blocks", code.execute_code_blocks)
 
     def reply(self: Any, *args: Any, **kwargs: Any) -> Any:
+        executors.meet(getattr(self, "_code_executor", None))
         with calling_as(context_for(self, self.name)):
             return original(self, *args, **kwargs)
 
@@ -101,10 +105,12 @@ def generate_reply(original: Function) -> Function:
 
 def a_generate_reply(original: AsyncFunction) -> AsyncFunction:
     """``ConversableAgent.a_generate_reply``."""
+    executors = OwnClasses("execute_code_blocks", code.execute_code_blocks)
 
     async def reply(
         self: Any, messages: Any = None, sender: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
+        executors.meet(getattr(self, "_code_executor", None))
         history = self.chat_messages.get(sender) if messages is None else messages
         current = _Reply(context_for(self, self.name), history)
         replies = _replying.setdefault(self, [])
@@ -122,7 +128,7 @@ def run_chat(original: Function) -> Function:
     """``initiate_chat`` and ``initiate_chats``: the outermost one is a program."""
 
     def chat(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with program(self.name):
+        with calling_as(context_of_thread()), program(self.name):
             return original(self, *args, **kwargs)
 
     return chat
@@ -132,7 +138,7 @@ def a_run_chat(original: AsyncFunction) -> AsyncFunction:
     """``a_initiate_chat`` and ``a_initiate_chats``."""
 
     async def chat(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with program(self.name):
+        with calling_as(context_of_thread()), program(self.name):
             return await original(self, *args, **kwargs)
 
     return chat

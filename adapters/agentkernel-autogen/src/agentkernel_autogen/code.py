@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from agentkernel.sdk import context_for, current_context, run_tool
@@ -11,11 +12,24 @@ __all__ = ["execute_code_blocks", "run_code"]
 
 Function = Callable[..., Any]
 
+_executing: ContextVar[object] = ContextVar("agentkernel_autogen_executing", default=None)
+"""The executor that a syscall is at: its class may go on to the one that it extends."""
+
 
 def execute_code_blocks(original: Function) -> Function:
     """``execute_code_blocks`` of a code executor."""
 
     def execute(self: Any, code_blocks: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+        if _executing.get() is self:
+            return original(self, code_blocks, *args, **kwargs)
+
+        def once() -> Any:
+            token = _executing.set(self)
+            try:
+                return original(self, code_blocks, *args, **kwargs)
+            finally:
+                _executing.reset(token)
+
         return run_tool(
             type(self).__name__,
             {
@@ -23,7 +37,7 @@ def execute_code_blocks(original: Function) -> Function:
                     {"language": block.language, "code": block.code} for block in code_blocks
                 ]
             },
-            lambda: original(self, code_blocks, *args, **kwargs),
+            once,
             context=current_context(),
             kind="code",
         )

@@ -1,6 +1,6 @@
-"""LLM calls of AutoGen's clients for other providers than OpenAI.
+"""LLM calls of model clients that do not use the OpenAI SDK: AutoGen's for other providers, and the user's own.
 
-What AutoGen asks through the OpenAI SDK is intercepted there, by ``agentkernel-openai``.
+What is asked through the OpenAI SDK is intercepted there, by ``agentkernel-openai``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def create(original: Callable[..., Any]) -> Callable[..., Any]:
     """``create`` of a client: its own call is the body of the syscall."""
 
     def create(self: Any, params: Mapping[str, Any]) -> Any:
-        if suppressed():
+        if suppressed() or _has_openai_client(self):
             return original(self, params)
         return run_llm(
             params.get("messages") or [{"role": "user", "content": params.get("prompt")}],
@@ -27,3 +27,11 @@ def create(original: Callable[..., Any]) -> Callable[..., Any]:
         )
 
     return create
+
+
+def _has_openai_client(model_client: Any) -> bool:
+    return any(
+        base.__module__.partition(".")[0] == "openai"
+        for value in getattr(model_client, "__dict__", {}).values()
+        for base in type(value).__mro__
+    )

@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import msgspec
 
@@ -23,9 +23,6 @@ from agentkernel.sdk import (
     final_chunk_payload,
 )
 from agentkernel_litellm.failures import to_litellm_error
-
-if TYPE_CHECKING:
-    from agentkernel.kernel.ticket import Ticket
 
 __all__ = ["Core", "core_for", "speaks_openai"]
 
@@ -46,8 +43,8 @@ class Core(msgspec.Struct, frozen=True):
             return _stream_async(self, asked) if _wants_stream(asked) else _ask_async(self, asked)
         return _stream(self, asked) if _wants_stream(asked) else _ask(self, asked)
 
-    def submit(self, asked: Mapping[str, Any]) -> Ticket[LLMResponse]:
-        """Submit the call."""
+    def submit(self, asked: Mapping[str, Any]) -> Any:
+        """The ticket of the call."""
         params = dict(asked["optional_params"])
         stream = bool(params.pop("stream", False))
         if not params.get("extra_body"):
@@ -152,7 +149,7 @@ async def _chain_async(first: Any, chunks: AsyncGenerator[Any, None]) -> AsyncIt
             yield chunk
 
 
-def _chunks(ticket: Ticket[LLMResponse], asked: Mapping[str, Any]) -> Iterator[Any]:
+def _chunks(ticket: Any, asked: Mapping[str, Any]) -> Iterator[Any]:
     whole = said = False
     try:
         for chunk in ticket.stream():
@@ -164,12 +161,10 @@ def _chunks(ticket: Ticket[LLMResponse], asked: Mapping[str, Any]) -> Iterator[A
         raise to_litellm_error(error) from error
 
 
-async def _chunks_async(
-    ticket: Ticket[LLMResponse], asked: Mapping[str, Any]
-) -> AsyncGenerator[Any, None]:
+async def _chunks_async(ticket: Any, asked: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
     whole = said = False
     try:
-        async with aclosing(cast("AsyncGenerator[LLMChunk, None]", ticket.astream())) as chunks:
+        async with aclosing(ticket.astream()) as chunks:
             async for chunk in chunks:
                 said, whole = True, chunk.raw is not None
                 yield _chunk(chunk_payload(chunk, asked["model"]))
