@@ -112,6 +112,14 @@ def framework_sessions() -> list[nox.param]:
 
 FRAMEWORKS = framework_sessions()
 AUTOGEN = Path("adapters/agentkernel-autogen")
+BENCHMARKED = {
+    "autogen": AUTOGEN,
+    "metagpt": Path("adapters/agentkernel-metagpt"),
+    "open_interpreter": Path("adapters/agentkernel-open-interpreter"),
+    "react": None,
+    "reflexion": None,
+}
+"""The kinds of agents that `benchmarks/frameworks.py` compares, and the adapters of those that have one."""
 FALLBACK = sorted(Path("adapters/agentkernel-openai/frameworks").glob("*/requirements.txt"))
 """Frameworks that have no adapter of their own, in groups that go into one environment."""
 
@@ -189,7 +197,9 @@ def imports(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """The kernel's tests, with all plugins but those of local models, on every supported Python."""
     install(session, KERNEL, *LIGHT_PLUGINS)
-    rules = ["tests/rules"] if session.python == HERE else []  # they look at files, which are the same
+    rules = (
+        ["tests/rules"] if session.python == HERE else []
+    )  # they look at files, which are the same
     pytest(session, "tests/unit", *rules, "tests/integration")
 
 
@@ -317,18 +327,42 @@ def demo(session: nox.Session) -> None:
     session.run("python", "examples/main_job.py", "--server-packages", serving, *session.posargs)
 
 
+@nox.session(python=FRAMEWORK_PYTHON)
+@nox.parametrize("name", [nox.param(name, id=name) for name in BENCHMARKED])
+def frameworks(session: nox.Session, name: str) -> None:
+    """Agents of one framework, without and with the kernel; arguments go to the benchmark."""
+    adapter = BENCHMARKED[name]
+    agents = [folder for folder in PLUGINS if "-agent-" in folder.name]
+    wrapping = [] if adapter is None else [*required(adapter), adapter]
+    projects = (KERNEL, *STANDARD_PLUGINS, *TORCH_PLUGINS, *agents, *wrapping)
+    latest = [] if adapter is None else framework(adapter / "requirements.latest.txt")
+    needed = ["accelerate", "aiohttp", "matplotlib", "msgspec", "openai>=1.98", "uvloop"]
+    install(session, *projects, groups=[], extra=[*latest, *needed])
+    # `transformers serve` does not share the web framework that some of them pin.
+    serving = str(Path(session.create_tmp()).resolve() / "serving")
+    session.install("--target", serving, "openai>=1.98", "fastapi", "uvicorn")
+    options = ("--framework", name, "--server-packages", serving, *session.posargs)
+    session.run("python", "benchmarks/frameworks.py", *options)
+
+
 @nox.session(venv_backend="none")
-def ci(session: nox.Session) -> None:
-    """Everything, ending with the unit tests on the Python that runs nox."""
+@nox.parametrize("half", ["frameworks", "kernel"], ids=["frameworks", "kernel"])
+def ci(session: nox.Session, half: str) -> None:
+    """Everything, in two halves of about the same length; that of the kernel ends with its tests on this Python."""
+    if half == "frameworks":
+        session.notify("build")
+        for name in (
+            *(f"adapter({each.id})" for each in FRAMEWORKS),
+            *(f"fallback({each.parent.name})" for each in FALLBACK),
+        ):
+            session.notify(name)
+        return
     if missing := sorted({*PYTHONS} - {*FOUND}):
         session.warn(f"not installed, so not tested: Python {', '.join(missing)}")
     for name in (
         *("lint", "types", "imports"),
         *(f"plugin({folder.name})" for folder in PLUGINS),
-        *("combo", "bare"),
-        *(f"adapter({each.id})" for each in FRAMEWORKS),
-        *(f"fallback({each.parent.name})" for each in FALLBACK),
-        *("examples", "docs", "build", "bench"),
+        *("combo", "bare", "examples", "docs", "bench"),
     ):
         session.notify(name)
     session.notify("demo", posargs=["--quick"])
