@@ -143,7 +143,7 @@ def test_wrap_says_that_no_adapter_is_installed(capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().err
     assert (
         said
-        == "agentkernel: no adapter is installed: pip install 'agentkernel[FRAMEWORK]', such as autogen, metagpt, openai\n"
+        == "agentkernel: no adapter is installed: pip install 'agentkernel[FRAMEWORK]', as for autogen, openai\n"
     )
 
 

@@ -48,5 +48,5 @@ class WrapReport(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         if not self.frameworks:
-            return "agentkernel: no adapter is installed: pip install 'agentkernel[FRAMEWORK]', such as autogen, metagpt, openai"
+            return "agentkernel: no adapter is installed: pip install 'agentkernel[FRAMEWORK]', as for autogen, openai"
         return "\n".join(f"agentkernel: {framework}" for framework in self.frameworks)

@@ -68,7 +68,7 @@ def adapters(around: Surroundings) -> Iterator[Finding]:
             check="adapters",
             status="warning",
             summary="none is installed, so wrap() wraps nothing",
-            cure="pip install 'agentkernel[FRAMEWORK]', such as autogen, metagpt, openai",
+            cure="pip install 'agentkernel[FRAMEWORK]', as for autogen, openai",
         )
 
 
