@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 
-from agentkernel.api.errors import CoreStatusError, SyscallError
+from agentkernel.api.errors import CoreStatusError, RateLimited, SyscallError
 
 RETRY_AFTER_LIMIT_S = 60.0
 """A provider that asks to wait longer is not waited for: its error is final. (The OpenAI client's limit.)"""
 
 
 class RetryBudget:
-    """Keeps retries to a share of the calls, so that an overloaded endpoint is not buried under them.
+    """Keeps retries to a share of the calls, so that a failing endpoint is not buried under them.
 
     A token bucket: every call puts ``ratio`` tokens in, every retry takes one out; ``reserve`` tokens allow retries
     when there is little traffic. (Finagle's retry budget.)
@@ -76,7 +76,10 @@ class RetryPolicy:
         if isinstance(error, CoreStatusError) and not elsewhere:
             wanted = error.retry_after_s
         delay = self._backoff_s(attempts) if wanted is None else wanted
-        if delay > RETRY_AFTER_LIMIT_S or delay >= remaining_s or not self.budget.take():
+        if delay > RETRY_AFTER_LIMIT_S or delay >= remaining_s:
+            return None
+        # Turned away before any work: waiting and coming again is what the endpoint asks for.
+        if not isinstance(error, RateLimited) and not self.budget.take():
             return None
         return delay
 

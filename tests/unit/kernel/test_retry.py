@@ -86,6 +86,15 @@ def test_a_wait_that_leaves_no_time_is_not_begun_and_costs_no_budget() -> None:
     assert retry.delay_s(CUT, 1, None, math.inf) is None  # the budget is spent
 
 
+def test_being_turned_away_costs_no_budget_and_needs_none() -> None:
+    retry = policy(ratio=0.0, reserve=1.0)
+    for _ in range(3):
+        assert retry.delay_s(RateLimited("x", status=429), 1, None, math.inf) is not None
+    assert retry.delay_s(CUT, 1, None, math.inf) is not None
+    assert retry.delay_s(RateLimited("x", status=429), 1, None, math.inf) is not None
+    assert retry.delay_s(CUT, 1, None, math.inf) is None  # the budget is spent
+
+
 def test_the_budget_grows_with_calls_up_to_a_bound() -> None:
     budget = RetryBudget(ratio=0.5, reserve=2.0)
     assert [budget.take() for _ in range(3)] == [True, True, False]
