@@ -336,7 +336,7 @@ def frameworks(session: nox.Session, name: str) -> None:
     wrapping = [] if adapter is None else [*required(adapter), adapter]
     projects = (KERNEL, *STANDARD_PLUGINS, *TORCH_PLUGINS, *agents, *wrapping)
     latest = [] if adapter is None else framework(adapter / "requirements.latest.txt")
-    needed = ["accelerate", "aiohttp", "matplotlib", "msgspec", "openai>=1.98", "uvloop"]
+    needed = ["accelerate", "aiohttp", "matplotlib", "msgspec", "openai[aiohttp]>=1.98", "uvloop"]
     install(session, *projects, groups=[], extra=[*latest, *needed])
     # `transformers serve` does not share the web framework that some of them pin.
     serving = str(Path(session.create_tmp()).resolve() / "serving")

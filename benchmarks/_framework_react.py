@@ -33,7 +33,7 @@ JUDGE = "judge"
 
 
 class Plain(AgentClient):
-    """What an agent has without a kernel: the `openai` client, and its tools called directly."""
+    """What an agent has without a kernel: the `openai` client over aiohttp, and its tools called directly."""
 
     def __init__(self, endpoint: Endpoint, tools: Sequence[Tool]) -> None:
         import openai
@@ -41,7 +41,10 @@ class Plain(AgentClient):
         self._model = endpoint.model
         retries = openai.DEFAULT_MAX_RETRIES if endpoint.retries is None else endpoint.retries
         self._openai = openai.AsyncOpenAI(
-            base_url=endpoint.base_url, api_key="none", max_retries=retries
+            base_url=endpoint.base_url,
+            api_key="none",
+            max_retries=retries,
+            http_client=openai.DefaultAioHttpClient(),  # the faster one with many requests at once
         )
         self._tools = {tool.name: tool for tool in tools}
 

@@ -119,7 +119,6 @@ def _engine(
             "retry_max_s": LONGEST_PAUSE_S / speed,
             "breaker_open_s": 5.0 / speed,
             "max_retries": PATIENT,
-            "retry_budget": float(PATIENT),
         },
         "order": {"plas": {"scale_s": 2.0 / speed, "age_s": 600.0 / speed}},
         "cores": {"engine": {**endpoint, **core}},
