@@ -52,9 +52,15 @@ def _is_session_of_run(command: str) -> bool:
     return f'"{command.split()[2]}"' in (ROOT / "run.py").read_text("utf-8")
 
 
+def _is_session(command: str) -> bool:
+    name = command.split()[2].strip('"').partition("(")[0]
+    return f"def {name}(session" in (ROOT / "noxfile.py").read_text("utf-8")
+
+
 NOT_RUN: Mapping[str, Callable[[str], bool]] = {
     # Minutes long, and sessions of their own: `nox -s bench`, `nox -s demo`, `nox -s ci`.
     "python benchmarks/": _is_file,
+    "nox -s ": _is_session,
     "python3 run.py ": _is_session_of_run,
     "uv build": lambda _: True,  # fetches the build back end; the session `build` does it
 }

@@ -23,6 +23,11 @@ _RANDOM_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 collect_ignore = [] if importlib.util.find_spec("autogen.agentchat.group") else ["test_ag2.py"]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """AutoGen calls what Python 3.12 deprecates, in each request."""
+    config.addinivalue_line("filterwarnings", r"ignore:datetime\.datetime\.utc:DeprecationWarning")
+
+
 class Lab(SideBySide):
     """A scripted server, and AutoGen programs against it."""
 
