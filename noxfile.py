@@ -352,19 +352,16 @@ def frameworks(session: nox.Session, name: str) -> None:
 def ci(session: nox.Session, half: str) -> None:
     """Everything, in two halves of about the same length; that of the kernel ends with its tests on this Python."""
     if half == "frameworks":
-        session.notify("build")
-        for name in (
-            *(f"adapter({each.id})" for each in FRAMEWORKS),
-            *(f"fallback({each.parent.name})" for each in FALLBACK),
-        ):
-            session.notify(name)
+        for each in FRAMEWORKS:
+            session.notify(f"adapter({each.id})")
         return
     if missing := sorted({*PYTHONS} - {*FOUND}):
         session.warn(f"not installed, so not tested: Python {', '.join(missing)}")
     for name in (
         *("lint", "types", "imports"),
         *(f"plugin({folder.name})" for folder in PLUGINS),
-        *("combo", "bare", "examples", "docs", "bench"),
+        *(f"fallback({each.parent.name})" for each in FALLBACK),
+        *("combo", "bare", "examples", "docs", "build", "bench"),
     ):
         session.notify(name)
     session.notify("demo", posargs=["--quick"])

@@ -42,10 +42,12 @@ class Lab(SideBySide):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """litellm warns of its own types, and keeps the HTTP clients of event loops that are closed."""
+    """litellm takes long to be imported, warns of its own types, and keeps the HTTP clients of closed event loops."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings("ignore"))
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest.fixture(autouse=True)

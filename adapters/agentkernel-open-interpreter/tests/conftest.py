@@ -104,10 +104,12 @@ def _up() -> type:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Open Interpreter leaves pipes and processes of its languages to the garbage collector."""
+    """Open Interpreter takes long to be imported, and leaves pipes and processes to the garbage collector."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest.fixture(autouse=True)
