@@ -195,12 +195,15 @@ def imports(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def unit(session: nox.Session) -> None:
-    """The kernel's tests, with all plugins but those of local models, on every supported Python."""
+    """The kernel's tests, with all plugins but those of local models: all on this Python, and on the others what may differ."""
     install(session, KERNEL, *LIGHT_PLUGINS)
-    rules = (
-        ["tests/rules"] if session.python == HERE else []
-    )  # they look at files, which are the same
-    pytest(session, "tests/unit", *rules, "tests/integration")
+    if session.python == HERE:
+        pytest(session, "tests/unit", "tests/rules", "tests/integration")
+    elif session.python in (min(PYTHONS, key=Version), max(PYTHONS, key=Version)):
+        author = "--ignore=tests/integration/test_plugin_author.py"  # packaging, as in `build`
+        pytest(session, "tests/unit", "tests/integration", options=[author])
+    else:
+        pytest(session, "tests/unit/kernel", "tests/unit/sdk", "tests/unit/testing")
 
 
 @nox.session

@@ -38,6 +38,7 @@ def main(arguments):
     environment.pop("VIRTUAL_ENV", None)
     if arguments[0] == "demo":
         return subprocess.call([*nox, "demo", "--", *arguments[1:]], env=environment)
+    environment.setdefault("OMP_NUM_THREADS", "1")  # both halves compute at the same time
     return run_tests(nox, environment)
 
 
