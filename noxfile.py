@@ -195,7 +195,7 @@ def imports(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def unit(session: nox.Session) -> None:
-    """The kernel's tests, with all plugins but those of local models: all on this Python, and on the others what may differ."""
+    """The kernel's tests, with all plugins but those of local models; on other Pythons those that may differ there."""
     install(session, KERNEL, *LIGHT_PLUGINS)
     if session.python == HERE:
         pytest(session, "tests/unit", "tests/rules", "tests/integration")
