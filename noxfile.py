@@ -35,7 +35,9 @@ if PYENV.is_dir():  # its shims fail for every interpreter that is not selected:
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 PYTHONS = sorted(["3.10", "3.11", "3.12", "3.13"], key=lambda version: version == HERE)
 """The supported Pythons, the running one last."""
+ENDS = (min(PYTHONS, key=Version), max(PYTHONS, key=Version))
 FOUND = [version for version in PYTHONS if shutil.which(f"python{version}") or version == HERE]
+OTHERS = [version for version in FOUND if version not in (HERE, *ENDS)]
 FRAMEWORK_PYTHON = HERE if HERE in ("3.10", "3.11", "3.12") else "3.11"
 """AutoGen 0.2 does not install on later ones."""
 
@@ -106,7 +108,7 @@ def framework_sessions() -> list[nox.param]:
         for requirements in sorted(adapter.glob("requirements.*.txt")):
             end = requirements.suffixes[0][1:]
             python = framework_python(adapter, end)
-            sessions.append(nox.param(python, requirements, id=f"{adapter.name}, {end}"))
+            sessions.append(nox.param(python, str(requirements), id=f"{adapter.name}, {end}"))
     return sessions
 
 
@@ -199,7 +201,7 @@ def unit(session: nox.Session) -> None:
     install(session, KERNEL, *LIGHT_PLUGINS)
     if session.python == HERE:
         pytest(session, "tests/unit", "tests/rules", "tests/integration")
-    elif session.python in (min(PYTHONS, key=Version), max(PYTHONS, key=Version)):
+    elif session.python in ENDS:
         author = "--ignore=tests/integration/test_plugin_author.py"  # packaging, as in `build`
         pytest(session, "tests/unit", "tests/integration", options=[author])
     else:
@@ -232,29 +234,31 @@ def bare(session: nox.Session) -> None:
 
 @nox.session
 @nox.parametrize("python,requirements", FRAMEWORKS)
-def adapter(session: nox.Session, requirements: Path) -> None:
+def adapter(session: nox.Session, requirements: str) -> None:
     """One adapter with the real framework: its oldest or its latest supported version, or one of another name."""
-    folder = requirements.parent
+    folder = Path(requirements).parent
     projects = (KERNEL, *STANDARD_PLUGINS, *required(folder), folder)
-    install(session, *projects, extra=framework(requirements))
-    latest = requirements.name == "requirements.latest.txt"
+    install(session, *projects, extra=framework(Path(requirements)))
+    latest = requirements.endswith("requirements.latest.txt")
     programs = folder / "tests" / "test_programs.py"  # two processes for each: once is enough
     pytest(session, folder / "tests", options=[] if latest else [f"--ignore={programs}"])
 
 
 @nox.session(python=FRAMEWORK_PYTHON)
-@nox.parametrize("requirements", [nox.param(each, id=each.parent.name) for each in FALLBACK])
-def fallback(session: nox.Session, requirements: Path) -> None:
+@nox.parametrize("folder", [nox.param(str(each.parent), id=each.parent.name) for each in FALLBACK])
+def fallback(session: nox.Session, folder: str) -> None:
     """Frameworks without an adapter of their own: the adapter of their LLM client sees every call."""
     openai = Path("adapters/agentkernel-openai")
+    requirements = Path(folder) / "requirements.txt"
     install(session, KERNEL, *STANDARD_PLUGINS, openai, extra=framework(requirements))
-    pytest(session, requirements.parent)
+    pytest(session, folder)
 
 
 @nox.session(name="next", python=FRAMEWORK_PYTHON)
-@nox.parametrize("folder", [nox.param(each, id=each.name) for each in ADAPTERS])
-def upcoming(session: nox.Session, folder: Path) -> None:
+@nox.parametrize("name", [nox.param(each.name, id=each.name) for each in ADAPTERS])
+def upcoming(session: nox.Session, name: str) -> None:
     """One adapter with the newest framework that there is, pre-releases too. It may fail; `nox -s ci` leaves it out."""
+    folder = Path("adapters") / name
     projects = (KERNEL, *STANDARD_PLUGINS, *required(folder), folder)
     extras = nox.project.load_toml(folder / "pyproject.toml")["project"]["optional-dependencies"]
     names = [Requirement(text).name for text in extras["framework"]]
@@ -357,6 +361,8 @@ def ci(session: nox.Session, half: str) -> None:
     if half == "frameworks":
         for each in FRAMEWORKS:
             session.notify(f"adapter({each.id})")
+        for python in OTHERS:
+            session.notify(f"unit-{python}")
         return
     if missing := sorted({*PYTHONS} - {*FOUND}):
         session.warn(f"not installed, so not tested: Python {', '.join(missing)}")
@@ -369,4 +375,5 @@ def ci(session: nox.Session, half: str) -> None:
         session.notify(name)
     session.notify("demo", posargs=["--quick"])
     for python in PYTHONS if os.environ.get("CI") else FOUND:
-        session.notify(f"unit-{python}")
+        if python not in OTHERS:
+            session.notify(f"unit-{python}")
