@@ -384,7 +384,7 @@ def test_report_has_one_line_for_each_framework() -> None:
 
 
 def test_report_without_adapters_says_what_to_install() -> None:
-    assert "pip install 'agentkernel[autogen]'" in str(WrapReport(frameworks=()))
+    assert "pip install 'agentkernel[FRAMEWORK]'" in str(WrapReport(frameworks=()))
 
 
 def test_report_goes_to_stderr(bots: Any, capsys: pytest.CaptureFixture[str]) -> None:
