@@ -6,6 +6,8 @@ from agentkernel.sdk.client import AsyncClient, Client, ToolResult
 from agentkernel.sdk.identity import agent, context_for, current_context, session
 from agentkernel.sdk.interception import (
     calling_as,
+    items_as,
+    items_as_async,
     program,
     run_llm,
     run_llm_async,
@@ -48,6 +50,8 @@ __all__ = [
     "current_kernel",
     "final_chunk_payload",
     "find_kernel",
+    "items_as",
+    "items_as_async",
     "program",
     "run_llm",
     "run_llm_async",

@@ -225,12 +225,15 @@ def _submit_llm(
     )
 
 
-def _items(
-    function: Callable[[], Iterator[T]], context: CallContext, suppressing: bool
+def items_as(
+    context: CallContext, items: Iterator[T], *, suppressing: bool | None = None
 ) -> Iterator[T]:
-    """The generator's items. Context variables are set only while it works: what a generator sets, its reader has."""
-    with calling_as(context), suppress(suppressing):
-        items = iter(function())
+    """The items of ``items``, which works as ``context``; its reader does not: what a generator sets, its reader has.
+
+    Args:
+        suppressing: whether calls made inside are not intercepted again; None leaves it as it is here.
+    """
+    suppressing = suppressed() if suppressing is None else suppressing
     try:
         while True:
             with calling_as(context), suppress(suppressing):
@@ -245,11 +248,11 @@ def _items(
                 items.close()
 
 
-async def _items_async(
-    function: Callable[[], AsyncIterator[T]], context: CallContext, suppressing: bool
-) -> AsyncIterator[T]:
-    with calling_as(context), suppress(suppressing):
-        items = aiter(function())
+async def items_as_async(
+    context: CallContext, items: AsyncIterator[T], *, suppressing: bool | None = None
+) -> AsyncGenerator[T, None]:
+    """:func:`items_as` for an async generator."""
+    suppressing = suppressed() if suppressing is None else suppressing
     try:
         while True:
             with calling_as(context), suppress(suppressing):
@@ -262,3 +265,19 @@ async def _items_async(
         if isinstance(items, AsyncGenerator):
             with calling_as(context), suppress(suppressing):
                 await items.aclose()
+
+
+def _items(
+    function: Callable[[], Iterator[T]], context: CallContext, suppressing: bool
+) -> Iterator[T]:
+    with calling_as(context), suppress(suppressing):
+        items = iter(function())
+    return items_as(context, items, suppressing=suppressing)
+
+
+def _items_async(
+    function: Callable[[], AsyncIterator[T]], context: CallContext, suppressing: bool
+) -> AsyncIterator[T]:
+    with calling_as(context), suppress(suppressing):
+        items = aiter(function())
+    return items_as_async(context, items, suppressing=suppressing)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from agentkernel.api import CallContext
-from agentkernel.sdk import calling_as, context_for, current_context, current_kernel
+from agentkernel.sdk import calling_as, context_for, current_context, current_kernel, items_as_async
 
 __all__ = ["receive", "run", "run_stream", "run_team"]
 
@@ -36,7 +36,7 @@ def run_stream(original: Stream) -> Stream:
 
     async def run_stream(self: Any, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
         with _turn_of(self) as context:
-            async with aclosing(_within(original(self, *args, **kwargs), context)) as items:
+            async with aclosing(items_as_async(context, original(self, *args, **kwargs))) as items:
                 async for item in items:
                     yield item
 
@@ -48,7 +48,7 @@ def run_team(original: Stream) -> Stream:
 
     async def run_stream(self: Any, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
         with _turn_of(self) as context, _run_of(self._team_id, context):
-            async with aclosing(_within(original(self, *args, **kwargs), context)) as items:
+            async with aclosing(items_as_async(context, original(self, *args, **kwargs))) as items:
                 async for item in items:
                     yield item
 
@@ -106,20 +106,3 @@ def _run_of(team_id: str, context: CallContext) -> Iterator[None]:
         yield
     finally:
         del _running[team_id]
-
-
-async def _within(
-    items: AsyncGenerator[Any, None], context: CallContext
-) -> AsyncGenerator[Any, None]:
-    """The items of a generator that works in ``context``, while its reader does not."""
-    try:
-        while True:
-            with calling_as(context):
-                try:
-                    item = await anext(items)
-                except StopAsyncIteration:
-                    return
-            yield item
-    finally:
-        with calling_as(context):
-            await items.aclose()

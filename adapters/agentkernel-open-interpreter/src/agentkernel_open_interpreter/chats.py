@@ -9,9 +9,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from agentkernel.api import CallContext
-from agentkernel.sdk import calling_as, context_for, current_context, program
+from agentkernel.sdk import calling_as, context_for, current_context, items_as, program
 
-__all__ = ["chat", "context_of", "hear", "items_as", "respond", "respond_and_store"]
+__all__ = ["chat", "context_of", "hear", "respond", "respond_and_store"]
 
 Function = Callable[..., Any]
 AsyncFunction = Callable[..., Awaitable[Any]]
@@ -96,18 +96,3 @@ def _items_of_chat(interpreter: Any, items: Items) -> Items:
         yield from items_as(apart.run(current_context), items)
     finally:
         apart.run(chatting.__exit__, None, None, None)
-
-
-def items_as(context: CallContext, items: Items) -> Items:
-    """The items, with ``context`` while they are made. A context variable that a generator leaves set, its reader has."""
-    try:
-        while True:
-            with calling_as(context):
-                try:
-                    item = next(items)
-                except StopIteration:
-                    return
-            yield item
-    finally:
-        with calling_as(context):
-            items.close()

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from types import GeneratorType
 from typing import Any
 
-from agentkernel.sdk import current_context, stream_llm, suppressed
-from agentkernel_open_interpreter.chats import context_of, items_as
+from agentkernel.sdk import current_context, items_as, stream_llm, suppressed
+from agentkernel_open_interpreter.chats import context_of
 
 __all__ = ["read_answer", "run"]
 
