@@ -33,11 +33,16 @@ class TestKvBudgetByTenant(AdmissionKit):
 
 
 class Caches:
-    """Cores behind the admission; by default one of 1,000 tokens, and answers are expected to be empty."""
+    """Cores behind the admission; by default one of 1,000 tokens, and answers are expected to be empty and dear."""
 
     def __init__(self, *cores: str, **options: Any) -> None:
         self.cores = [CoreView(name, None, 0) for name in cores or ("a",)]
-        defaults = {"tokens_per_core": 1_000, "expected_output_tokens": 0, "full": 1.0}
+        defaults = {
+            "tokens_per_core": 1_000,
+            "expected_output_tokens": 0,
+            "output_cost": 1e9,
+            "full": 1.0,
+        }
         options = {**defaults, **options}
         self.admission = KvBudget(KvBudgetOptions(**options))
         self.now = 0.0
@@ -135,6 +140,53 @@ def test_a_program_that_comes_before_all_that_are_held_goes_on_up_to_full() -> N
         caches.answer(program, 400)
     assert caches.enter("a", 450)
     assert not caches.enter("a", 451)
+
+
+def test_a_program_stays_until_its_answers_have_cost_as_much_as_its_context() -> None:
+    caches = Caches(low=0.6, high=0.7, full=0.8, output_cost=10.0)
+    for program in ("a", "b"):
+        caches.enter(program)
+        caches.answer(program, 400)  # 10 tokens of each answer
+    assert caches.enter(
+        "a", 600, first=False
+    )  # 1,000 of 1,000; 10 answer tokens cost as much as 100 of the prompt
+    for _ in range(5):
+        caches.answer("a", 600)
+    assert not caches.enter("a", 600, first=False)
+
+
+def test_a_program_that_has_not_earned_its_context_is_paused_when_the_cache_is_full() -> None:
+    caches = Caches(low=0.6, high=0.7, full=0.8, output_cost=1.0)
+    for program in ("a", "b"):
+        caches.enter(program)
+        caches.answer(program, 400)
+    assert not caches.enter("a", 601, first=False)
+
+
+def test_what_a_program_got_done_before_it_was_paused_does_not_count_afterwards() -> None:
+    caches = Caches(low=0.6, high=0.7, output_cost=10.0)
+    for program in ("a", "b"):
+        caches.enter(program)
+        caches.answer(program, 300)
+    for _ in range(4):
+        caches.answer("a", 401)
+    assert not caches.enter("a", first=False)  # 701, and its 50 tokens were worth 500
+    caches.answer("b", 100)
+    assert caches.enter("a")
+    caches.answer("b", 500)
+    assert caches.enter("a", first=False)
+
+
+def test_the_expected_answer_counts_where_the_core_counts_nothing() -> None:
+    caches = Caches(low=0.6, high=0.7, output_cost=1.0, expected_output_tokens=300)
+    caches.enter("b")  # 300 tokens
+    call = caches._call("a", 110)
+    caches.admission.enter(call, caches.cores, True, 0.0)
+    assert caches.enter("a", 110, first=False)  # 710
+    for _ in range(2):
+        caches.admission.acquire(call, caches.cores[0], 0.0)
+        caches.admission.release(call, "a", Usage(), None, 0.0)
+    assert not caches.enter("a", 110, first=False)
 
 
 def test_a_paused_program_gives_up_its_place() -> None:

@@ -261,10 +261,27 @@ class Kernel:
         """Begin a program: the calls that carry its id are scheduled as one."""
         return self._programs.open(name, tenant=tenant, parent=parent)
 
-    def close_program(self, program_id: str) -> None:
-        """End a program; the schedulers forget it."""
-        if self._programs.close(program_id) and self._state == "running":
+    def close_program(self, program_id: str, *, after_s: float = 0.0) -> None:
+        """End a program; the schedulers forget it. With ``after_s`` so much later, unless it is resumed before."""
+        if after_s and self._state == "running":
+            end = self._programs.put_off(program_id)
+            self._thread.post(self._close_later, (after_s, program_id, end))
+        elif self._programs.close(program_id) and self._state == "running":
             self._thread.post(self._scheduler.program_closed, program_id)
+
+    def resume_program(self, program_id: str) -> bool:
+        """Go on with a program whose end was put off. False when it has ended."""
+        return self._programs.resume(program_id)
+
+    def _close_later(self, what: tuple[float, str, object]) -> None:
+        after_s, program_id, end = what
+
+        def close() -> None:
+            if self._programs.close_unless_resumed(program_id, end):
+                self._scheduler.program_closed(program_id)
+
+        if self._state == "running":
+            self._thread.loop.call_later(after_s, close)
 
     @property
     def programs(self) -> list[Program]:

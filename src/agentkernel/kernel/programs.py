@@ -26,6 +26,7 @@ class Programs:
         self._clock = clock
         self._numbers = itertools.count(1)
         self._open: dict[str, Program] = {}
+        self._ending: dict[str, object] = {}
         self._lock = threading.Lock()
         self.opened = 0
 
@@ -46,7 +47,28 @@ class Programs:
     def close(self, program_id: str) -> bool:
         """End a program. False when it was not open."""
         with self._lock:
+            self._ending.pop(program_id, None)
             return self._open.pop(program_id, None) is not None
+
+    def put_off(self, program_id: str) -> object:
+        """Announce a program's end: what :meth:`close_unless_resumed` wants to see then."""
+        with self._lock:
+            end = self._ending[program_id] = object()
+        return end
+
+    def close_unless_resumed(self, program_id: str, end: object) -> bool:
+        """End a program as announced. False when it was resumed, or its end announced anew, since; or not open."""
+        with self._lock:
+            if self._ending.get(program_id) is not end:
+                return False
+            del self._ending[program_id]
+            return self._open.pop(program_id, None) is not None
+
+    def resume(self, program_id: str) -> bool:
+        """Call off the end of a program. False when it was not open."""
+        with self._lock:
+            self._ending.pop(program_id, None)
+            return program_id in self._open
 
     @property
     def current(self) -> list[Program]:

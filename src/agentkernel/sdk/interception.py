@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -15,10 +16,12 @@ from collections.abc import (
 from contextlib import aclosing, contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import msgspec
 
 from agentkernel.api import CallContext, LLMCall, LLMResponse, ToolCall
+from agentkernel.kernel import Kernel
 from agentkernel.kernel.caller_body import CallerBody
 from agentkernel.kernel.identity import CURRENT, context_within
 from agentkernel.kernel.ticket import Ticket
@@ -26,7 +29,11 @@ from agentkernel.sdk.runtime import current_kernel
 
 T = TypeVar("T")
 
+PAUSE_S = 0.25
+"""A program that may go on ends when it has not done so for this long: a loop does at once, and a person does not."""
+
 _suppressed: ContextVar[bool] = ContextVar("agentkernel_suppressed", default=False)
+_going_on: WeakKeyDictionary[object, tuple[weakref.ref[Kernel], str]] = WeakKeyDictionary()
 
 
 def suppressed() -> bool:
@@ -55,19 +62,39 @@ def calling_as(context: CallContext) -> Iterator[None]:
 
 
 @contextmanager
-def program(name: str) -> Iterator[None]:
-    """The outermost run of a framework's agents is a program; a run within a program belongs to it."""
+def program(name: str, *, goes_on: object | None = None) -> Iterator[None]:
+    """The outermost run of a framework's agents is a program; a run within a program belongs to it.
+
+    Args:
+        name: of the program.
+        goes_on: what the run continues, for instance a conversation: runs that continue the same object, one right after
+            the other (within :data:`PAUSE_S`), are one program. It must be weakly referenceable and hashable.
+    """
     outer = CURRENT.get()
     if outer.program != CallContext().program:
         yield
         return
     kernel = current_kernel()
-    opened = kernel.open_program(name, tenant=outer.tenant)
-    with calling_as(msgspec.structs.replace(outer, program=opened.id)):
+    program_id = None if goes_on is None else _resumed(kernel, goes_on)
+    if program_id is None:
+        program_id = kernel.open_program(name, tenant=outer.tenant).id
+    with calling_as(msgspec.structs.replace(outer, program=program_id)):
         try:
             yield
         finally:
-            kernel.close_program(opened.id)
+            if goes_on is None:
+                kernel.close_program(program_id)
+            else:
+                _going_on[goes_on] = (weakref.ref(kernel), program_id)
+                kernel.close_program(program_id, after_s=PAUSE_S)
+
+
+def _resumed(kernel: Kernel, of: object) -> str | None:
+    """The program of ``of``'s last run, where it has not ended yet."""
+    ran_on, program_id = _going_on.get(of, (None, ""))
+    if ran_on is None or ran_on() is not kernel or not kernel.resume_program(program_id):
+        return None
+    return program_id
 
 
 def run_tool(

@@ -30,3 +30,24 @@ def test_programs_opened_by_many_threads_have_different_ids() -> None:
     for thread in threads:
         thread.join()
     assert len({program.id for program in programs.current}) == 800 == programs.opened
+
+
+def test_a_program_whose_end_was_put_off_ends_then_unless_it_is_resumed() -> None:
+    programs = Programs(clock=lambda: 0.0)
+    program = programs.open("crew", tenant="t", parent=None)
+    first = programs.put_off(program.id)
+    assert programs.current == [program]
+    assert programs.resume(program.id)
+    assert not programs.close_unless_resumed(program.id, first)
+    second = programs.put_off(program.id)
+    assert not programs.close_unless_resumed(program.id, first)
+    assert programs.close_unless_resumed(program.id, second)
+    assert programs.current == [] and not programs.resume(program.id)
+
+
+def test_a_program_that_was_closed_does_not_end_again() -> None:
+    programs = Programs(clock=lambda: 0.0)
+    program = programs.open("crew", tenant="t", parent=None)
+    end = programs.put_off(program.id)
+    assert programs.close(program.id)
+    assert not programs.close_unless_resumed(program.id, end)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from agentkernel.api import CallContext, KernelNotStarted, KernelStopped
 from agentkernel.sdk import (
     calling_as,
     current_context,
+    interception,
     program,
     run_llm,
     run_llm_async,
@@ -288,3 +290,45 @@ def test_program_ends_when_the_run_raises(kernel: Kernel) -> None:
     with pytest.raises(ZeroDivisionError), program("chat"):
         raise ZeroDivisionError
     assert kernel.programs == []
+
+
+class Conversation:
+    """What runs may continue."""
+
+
+def test_runs_that_go_on_with_the_same_at_once_are_one_program(kernel: Kernel) -> None:
+    use_kernel(kernel)
+    conversation, other = Conversation(), Conversation()
+    programs = []
+    for continued in (conversation, other, conversation, None):
+        with program("chat", goes_on=continued):
+            programs.append(current_context().program)
+    assert programs == ["chat-1", "chat-2", "chat-1", "chat-3"]
+
+
+def test_a_program_that_may_go_on_ends_after_a_pause(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_kernel(kernel)
+    monkeypatch.setattr(interception, "PAUSE_S", 0.001)
+    conversation = Conversation()
+    with program("chat", goes_on=conversation):
+        assert [each.id for each in kernel.programs] == ["chat-1"]
+    deadline = time.monotonic() + 10
+    while kernel.programs and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert kernel.programs == []
+    with program("chat", goes_on=conversation):
+        assert current_context().program == "chat-2"
+
+
+def test_a_program_goes_on_only_in_its_own_kernel(kernel: Kernel) -> None:
+    use_kernel(kernel)
+    conversation = Conversation()
+    with program("chat", goes_on=conversation):
+        pass
+    with Kernel() as another:
+        use_kernel(another)
+        another.open_program("chat")  # it has the same id
+        with program("chat", goes_on=conversation):
+            assert current_context().program == "chat-2"

@@ -25,6 +25,7 @@ class KvBudgetOptions(Options, frozen=True):
         full: programs begin, and ones that come before all that are held go on, up to this share.
         by_tenant: programs of a tenant that takes no more of a core than an equal share of ``high`` come in, and stay.
         expected_output_tokens: of a call that is not answered yet.
+        output_cost: of a token that is generated, in tokens of a prompt that is computed.
         forget_s: a program that is not heard of for so long counts as closed.
     """
 
@@ -34,6 +35,7 @@ class KvBudgetOptions(Options, frozen=True):
     full: _Positive = 0.85
     by_tenant: bool = False
     expected_output_tokens: Annotated[int, msgspec.Meta(ge=0)] = 512
+    output_cost: _Positive = 4.0
     forget_s: _Positive = 600.0
 
     def __post_init__(self) -> None:
@@ -58,9 +60,15 @@ class KvBudget(Admission):
     A resident program is paused when it makes a call while its core is taken above ``high`` and a held program comes
     before it, and comes back, in its turn, at ``low``: a place is given up for a program that the order prefers, not
     for one that would be paused for it in turn. A program that comes before all that are held goes on up to ``full``, and
-    so far new ones come in, in their turn. The rest of the cache is for answers that are longer than expected, and for
-    contexts that the server keeps although nobody will continue them. A program that would be alone on its core is let
-    in, and so is one that runs within another (an ``@agent`` within an ``@agent``) as long as that one is resident.
+    so far new ones come in, in their turn. The rest of the cache is for contexts that grow, and for those that the server
+    keeps although nobody will continue them.
+
+    Before its answers have cost what its context would cost to compute again, a program that has come in is paused only
+    when the cache is full; so what is computed twice is no more than what got done. (Rent or buy, by break-even: Karlin et
+    al., "Competitive snoopy caching", 1988.)
+
+    A program that would be alone on its core is let in, and so is one that runs within another (an ``@agent`` within an
+    ``@agent``) as long as that one is resident.
 
     With ``by_tenant``, a program is also let in, whatever is held, while its tenant takes no more of the core than an equal
     share of ``high``, of the tenants that have resident programs there: others pause theirs to make room for it.
@@ -92,9 +100,17 @@ class KvBudget(Admission):
             return True
         if not (first or program.resident):
             return False
-        limit = options.low if program.paused else options.full if first else options.high
         others = contexts.taken(program)
-        return not others or others + program.tokens <= limit * budget
+        return not others or others + program.tokens <= self._share(program, first) * budget
+
+    def _share(self, program: Program, first: bool) -> float:
+        """Of its core's cache, that the resident programs may take with this one."""
+        options = self._options
+        if program.paused:
+            return options.low
+        if program.resident and program.generated * options.output_cost < program.tokens:
+            return max(1.0, options.full)
+        return options.full if first else options.high
 
     def check(self, call: LLMCall, core: CoreView, now: float) -> float | None:
         return None
@@ -112,7 +128,8 @@ class KvBudget(Admission):
     ) -> None:
         program = self._contexts.program(call.context, now)
         program.running = max(0, program.running - 1)
-        program.answered(call, usage)
+        expected = 0 if error is not None else self._options.expected_output_tokens
+        program.answered(call, usage, expected)
         self._contexts.count(program)
 
     def program_closed(self, program: str) -> None:

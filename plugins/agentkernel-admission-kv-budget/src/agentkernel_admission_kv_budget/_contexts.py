@@ -19,6 +19,7 @@ class Program:
         tenant: whose it is.
         resident: its contexts are to stay cached.
         paused: it was resident, and waits to be so again.
+        generated: tokens of its answers since it was let in.
         core: on which its last call ran, or the next one is expected to.
         running: how many of its calls run.
         heard_of: the time of its last event.
@@ -29,6 +30,7 @@ class Program:
         "_agents",
         "core",
         "counted",
+        "generated",
         "heard_of",
         "paused",
         "resident",
@@ -40,6 +42,7 @@ class Program:
         self.tenant = tenant
         self._agents: dict[str, int] = {}
         self.resident = self.paused = False
+        self.generated = 0
         self.core = ""
         self.running = 0
         self.heard_of = 0.0
@@ -52,6 +55,8 @@ class Program:
 
     def let_in(self) -> None:
         """It is resident from now on."""
+        if not self.resident:
+            self.generated = 0
         self.resident, self.paused = True, False
 
     def hold_back(self) -> None:
@@ -64,8 +69,9 @@ class Program:
         prompt = _characters(call.messages) // _CHARACTERS_PER_TOKEN + output_tokens
         self._agents[agent] = max(self._agents.get(agent, 0), prompt)
 
-    def answered(self, call: LLMCall, usage: Usage) -> None:
-        """The call ended; the estimate stands where the core counted nothing."""
+    def answered(self, call: LLMCall, usage: Usage, output_tokens: int) -> None:
+        """The call ended; where the core counted nothing, the estimates stand: its context's, and that of its answer."""
+        self.generated += usage.output_tokens or output_tokens
         tokens = usage.input_tokens + usage.output_tokens
         if tokens:
             self._agents[call.context.agent] = tokens
