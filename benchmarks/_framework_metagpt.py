@@ -1,4 +1,4 @@
-"""MetaGPT 0.8: a role with three actions, each one answer of the model, in their order."""
+"""MetaGPT 0.8: a role with three actions in their order, each one answer of the model that goes on with the conversation."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class MetaGPT(InTasks):
         from metagpt.context import Context
         from metagpt.roles import Role
         from metagpt.roles.role import RoleReactMode
+        from metagpt.schema import AIMessage, UserMessage
 
         settings = {
             "api_type": "openai",
@@ -51,8 +52,7 @@ class MetaGPT(InTasks):
 
         class Step(Action):  # type: ignore[misc]
             async def run(self, messages: object) -> str:
-                so_far = "\n".join(message.content for message in messages)  # type: ignore[attr-defined]
-                return await self._aask(f"{so_far}\n{self.desc}.", [SYSTEM])
+                return await self._aask(self.llm.format_msg(messages), [SYSTEM])
 
         steps = [type(text.split()[0], (Step,), {}) for text in STEPS]
 
@@ -61,25 +61,29 @@ class MetaGPT(InTasks):
             profile: str = "Engineer"
 
             async def _act(self) -> object:
-                from metagpt.schema import Message
-
                 action = self.rc.todo
-                said = await action.run(self.get_memories())
-                message = Message(content=said, role=self.profile, cause_by=type(action))
-                self.rc.memory.add(message)
-                return message
+                self.rc.memory.add(UserMessage(f"{action.desc}."))
+                answer = AIMessage(await action.run(self.get_memories()))
+                self.rc.memory.add(answer)
+                return answer
 
         clients = []
 
+        def engineer() -> Engineer:
+            role = Engineer(context=Context(config=Config.from_llm_config(settings)))
+            role.set_actions([step(desc=text) for step, text in zip(steps, STEPS, strict=True)])
+            role._set_react_mode(react_mode=RoleReactMode.BY_ORDER.value)
+            for action in role.actions:
+                clients.append(action.llm.aclient)
+                if endpoint.retries is not None:
+                    action.llm.aclient.max_retries = endpoint.retries
+            return role
+
         def make() -> SolveAsync:
+            made = [engineer()]
+
             async def solve(task: str) -> str:
-                role = Engineer(context=Context(config=Config.from_llm_config(settings)))
-                role.set_actions([step(desc=text) for step, text in zip(steps, STEPS, strict=True)])
-                role._set_react_mode(react_mode=RoleReactMode.BY_ORDER.value)
-                for action in role.actions:
-                    clients.append(action.llm.aclient)
-                    if endpoint.retries is not None:
-                        action.llm.aclient.max_retries = endpoint.retries
+                role = made.pop() if made else engineer()
                 await role.run(task)
                 return json.dumps([message.content for message in role.rc.memory.get()])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -9,14 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from _framework import Framework, Ran, right_answers
-from _framework_ways import KERNEL, TOLD, Way, engine_ways, idle_ways, local_ways
+from _framework_ways import (
+    KERNEL,
+    SMALL,
+    TOLD,
+    Way,
+    engine_ways,
+    idle_ways,
+    limit_ways,
+    local_ways,
+)
 from _harness import Row, claim, median, number, paired, table
 
 SERVED = "continuous batching"
 SLOW = "one at a time"
 WITHOUT = "without"
 SEED = 1
-OVERHEAD_ROUNDS = 5
 NOUNS = ("parser", "scheduler", "cache", "compiler", "tokenizer", "router", "index", "journal")
 
 
@@ -28,13 +37,14 @@ class Plan:
         size: of the random Llama, as `_local.SIZES` names it.
         agents: at once on the local model, and rounds of each.
         answer_tokens: of each answer there.
-        engine_agents: at once on the emulated engine.
+        engine_agents: at once on the emulated engine, and at the provider that turns away.
+        brief_tokens: of what each agent is given to work on there.
         scale_agents: of the part `scale`.
-        slots, scale_slots: calls that the engine takes at once, in the parts `engine` and `scale`.
-        engine_tokens: of each of its answers.
-        speed: seconds that pass for the engine in a real one.
-        rounds: of the part `engine`.
-        programs: of each round of the part `overhead`.
+        slots, scale_slots: calls that the provider takes at once, in the parts `limit` and `scale`.
+        engine_tokens: of each answer of the engine and the provider.
+        speed: seconds that pass for them in a real one.
+        rounds: of the parts `engine` and `limit`.
+        programs, overhead_rounds: of each round of the part `overhead`, and how many those are.
         questions: of the part `answers`.
     """
 
@@ -42,6 +52,7 @@ class Plan:
     agents: Mapping[int, int]
     answer_tokens: int
     engine_agents: Sequence[int]
+    brief_tokens: int
     scale_agents: Sequence[int]
     slots: int
     scale_slots: int
@@ -49,35 +60,40 @@ class Plan:
     speed: float
     rounds: int
     programs: int
+    overhead_rounds: int
     questions: int
 
 
 FULL = Plan(
     size="25M",
-    agents={1: 3, 4: 1, 16: 1, 64: 1},
+    agents={1: 3, 16: 1, 64: 1},
     answer_tokens=24,
     engine_agents=(16, 64),
+    brief_tokens=3_000,
     scale_agents=(250, 500, 1000, 2000),
     slots=8,
     scale_slots=64,
     engine_tokens=64,
     speed=8.0,
     rounds=2,
-    programs=25,
+    programs=8,
+    overhead_rounds=40,
     questions=48,
 )
 QUICK = Plan(
     size="tiny",
     agents={1: 3, 4: 1},
     answer_tokens=16,
-    engine_agents=(16,),
+    engine_agents=(32,),
+    brief_tokens=3_000,
     scale_agents=(10, 20, 40, 80),
     slots=2,
     scale_slots=4,
     engine_tokens=64,
     speed=10.0,
     rounds=1,
-    programs=20,
+    programs=4,
+    overhead_rounds=5,
     questions=6,
 )
 
@@ -111,6 +127,7 @@ class Run:
         parts: dict[str, Callable[[], Iterator[Row]]] = {
             "local": self._local,
             "engine": self._engine,
+            "limit": self._limit,
             "scale": self._scale,
             "overhead": self._overhead,
             "answers": self._answers,
@@ -136,23 +153,37 @@ class Run:
 
     def _engine(self) -> Iterator[Row]:
         plan = self.plan
-        with engine_ways(plan.slots, plan.speed, plan.engine_tokens) as ways:
+        with engine_ways(SMALL, plan.speed, plan.engine_tokens) as ways:
             for agents in plan.engine_agents:
-                self._rounds("engine", agents, ways, plan.rounds)
+                self._rounds("engine", agents, ways, plan.rounds, brief_tokens=plan.brief_tokens)
         for agents in plan.engine_agents:
-            theirs = self.cells["engine", agents, WITHOUT]
+            ours, theirs = (self.cells["engine", agents, way] for way in (KERNEL, WITHOUT))
+            more = paired(ours, theirs, lambda a, b: a.programs_per_s / b.programs_per_s)
+            text = (
+                f"programs/s, {agents} at once, engine with a cache of {SMALL.cache_tokens} tokens"
+            )
+            yield claim(text, more, "×", WITHOUT, at_least=2.1)
+            yield _none_failed(f"{agents} at once, engine", ours)
+
+    def _limit(self) -> Iterator[Row]:
+        plan = self.plan
+        with limit_ways(plan.slots, plan.speed, plan.engine_tokens) as ways:
+            for agents in plan.engine_agents:
+                self._rounds("limit", agents, ways, plan.rounds)
+        for agents in plan.engine_agents:
+            theirs = self.cells["limit", agents, WITHOUT]
             for way in (KERNEL, TOLD):
-                ours = self.cells["engine", agents, way]
+                ours = self.cells["limit", agents, way]
                 more = paired(ours, theirs, lambda a, b: a.programs_per_s / b.programs_per_s)
-                text = f"programs/s, {agents} at once, engine that takes {plan.slots}, {way}"
+                text = f"programs/s, {agents} at once, provider that takes {plan.slots}, {way}"
                 yield claim(text, more, "×", WITHOUT, at_least=2.1)
-                yield _none_failed(f"{agents} at once, engine, {way}", ours)
+                yield _none_failed(f"{agents} at once, provider, {way}", ours)
 
     def _scale(self) -> Iterator[Row]:
         plan = self.plan
         if not self.framework.many:
             return
-        with engine_ways(plan.scale_slots, plan.speed, plan.engine_tokens) as ways:
+        with limit_ways(plan.scale_slots, plan.speed, plan.engine_tokens) as ways:
             for agents in plan.scale_agents:
                 self._rounds("scale", agents, {way: ways[way] for way in (WITHOUT, TOLD)}, 1)
         most = plan.scale_agents[-1]
@@ -166,7 +197,7 @@ class Run:
 
     def _overhead(self) -> Iterator[Row]:
         with idle_ways() as ways:
-            self._rounds("overhead", 1, ways, OVERHEAD_ROUNDS, self.plan.programs)
+            self._rounds("overhead", 1, ways, self.plan.overhead_rounds, self.plan.programs)
         ours, theirs = (self.cells["overhead", 1, way] for way in (KERNEL, WITHOUT))
         calls = self.plan.programs * self.framework.calls
         added = paired(ours, theirs, lambda a, b: (a.cpu_s - b.cpu_s) / calls * 1e6)
@@ -210,6 +241,7 @@ class Run:
         ways: Mapping[str, Way],
         rounds: int,
         programs: int | None = None,
+        brief_tokens: int = 0,
     ) -> None:
         """All ways in turn, each round begun by another."""
         names = list(ways)
@@ -219,15 +251,17 @@ class Run:
                 with ways[name]() as endpoint:
                     few = min(agents, 4)
                     self.framework.run(endpoint, _tasks(few, "warm-up"), at_once=few)
-                    tasks = _tasks(programs or agents, f"round-{turn}")
+                    gc.collect()
+                    tasks = _tasks(programs or agents, f"round-{turn}", brief_tokens)
                     ran = self.framework.run(endpoint, tasks, at_once=agents)
                 self.cells.setdefault((part, agents, name), []).append(Cell(ran))
 
 
-def _tasks(count: int, label: str) -> list[str]:
-    """Tasks that differ from the first word on."""
+def _tasks(count: int, label: str, brief_tokens: int = 0) -> list[str]:
+    """Tasks that differ from the first word on, each with a brief of so many tokens."""
     return [
         f"{label}-{place}: plan, write and test a {NOUNS[place % len(NOUNS)]} for project {place}."
+        + " As it is" * (brief_tokens * 4 // len(" As it is"))
         for place in range(count)
     ]
 

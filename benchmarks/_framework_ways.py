@@ -15,13 +15,23 @@ from _framework import Endpoint
 from _harness import FakeServer
 
 import agentkernel
+from agentkernel.simulation import Hardware
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NOWHERE = "http://127.0.0.1:9/v1"
 """What wrapped agents are told about the server of a model that the kernel runs: nothing listens there."""
 
+SMALL = Hardware(
+    slots=16,
+    cache_tokens=48_000,
+    prefill_tokens_per_s=4_000.0,
+    step_s=0.027,
+    step_s_per_call=0.0003,
+)
+"""An engine with a model of about 8 billion parameters on a GPU of 24 GB: 6 GB are left for the cache."""
+
 STEP_S = 0.0224
-"""A step of decoding on the emulated engine, in seconds of the engine."""
+"""A step of decoding at the provider that turns away, in seconds of the provider."""
 
 PATIENT = 1000
 """Retries of a client that must lose nothing, whether it is the framework's or the kernel."""
@@ -89,11 +99,33 @@ def local_ways(
 
 
 @contextlib.contextmanager
-def engine_ways(slots: int, speed: float, max_tokens: int) -> Iterator[dict[str, Way]]:
-    """An emulated engine that answers 429 when full, and three ways to it.
+def engine_ways(hardware: Hardware, speed: float, max_tokens: int) -> Iterator[dict[str, Way]]:
+    """An emulated engine that queues what it has no room for, without the kernel and with it.
+
+    The kernel lets in as many programs as the cache holds (`kv_budget`), those first that had least (`plas`).
+    """
+    options = EngineOptions(speed=speed, hardware=hardware)
+    with engines(options) as ((base_url,), _):
+        plain = Endpoint(base_url, "emulated", max_tokens)
+        config = _engine(base_url, speed, ["slots", "kv_budget"], slots=hardware.slots)
+        kv_budget = {
+            "tokens_per_core": hardware.cache_tokens,
+            "expected_output_tokens": max_tokens,
+            "forget_s": 600.0 / speed,
+        }
+        config["admission"] = {"kv_budget": kv_budget}
+        yield {
+            "without": lambda: contextlib.nullcontext(plain),
+            KERNEL: lambda: wrapped(plain, config),
+        }
+
+
+@contextlib.contextmanager
+def limit_ways(slots: int, speed: float, max_tokens: int) -> Iterator[dict[str, Way]]:
+    """An emulated provider that answers 429 when full, and three ways to it.
 
     Without the kernel the framework's own client repeats what is turned away, for as long as it takes. The kernel finds
-    out how much the engine takes (`aimd`); in the third way it is told. All pauses are divided by `speed`.
+    out how much the provider takes (`aimd`); in the third way it is told. All pauses are divided by `speed`.
     """
     options = EngineOptions(
         speed=speed, hardware=closed_hardware(slots, step_s=STEP_S), turns_away=True
@@ -107,9 +139,7 @@ def engine_ways(slots: int, speed: float, max_tokens: int) -> Iterator[dict[str,
         }
 
 
-def _engine(
-    base_url: str, speed: float, admission: list[str], **core: object
-) -> Mapping[str, object]:
+def _engine(base_url: str, speed: float, admission: list[str], **core: object) -> dict[str, object]:
     """A kernel's configuration for an endpoint of OpenAI's API."""
     endpoint = {"plugin": "openai", "base_url": base_url, "api_key": "none", "model": "emulated"}
     return {

@@ -10,9 +10,11 @@ client. The others are the same programs, wrapped.
 parts:
   local     a random Llama in fp32 on one torch thread, greedy, answers of a given length. Without: `transformers serve`,
             one request at a time, and with continuous batching. With: the kernel runs the model. All agents begin at once.
-  engine    an emulated engine that answers 429 when it is full, far more agents than it takes. Without: the client of
+  engine    an emulated engine with little KV cache, and agents that each work on a long brief. Without: all of them ask
+            at once, and each finds its context evicted. With: the kernel lets in as many as the cache holds.
+  limit     an emulated provider that answers 429 when it is full, far more agents than it takes. Without: the client of
             the framework repeats until it is let in. With: the kernel, which finds the limit out, or is told it.
-  scale     the same engine, react only: ever more agents, the time until the last has ended.
+  scale     the same provider, react only: ever more agents, the time until the last has ended.
   overhead  CPU of a call over that of the framework's own, against a server that answers at once in another process.
   answers   questions to `nano` that need tools: right answers without and with the kernel.
 
@@ -44,7 +46,7 @@ FRAMEWORKS = {
 }
 """Where each is, for the imports of one are not those of another."""
 
-PARTS = ("local", "engine", "scale", "overhead", "answers")
+PARTS = ("local", "engine", "limit", "scale", "overhead", "answers")
 
 
 def framework(name: str) -> Framework:
