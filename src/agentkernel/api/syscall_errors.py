@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 __all__ = [
     "AccessDenied",
@@ -36,7 +37,20 @@ __all__ = [
 
 
 class AgentKernelError(Exception):
-    """Root of every error of this package."""
+    """Root of every error of this package. Goes from one process to another, as `multiprocessing` sends errors."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    kind: type[AgentKernelError], args: tuple[Any, ...], attributes: dict[str, Any]
+) -> AgentKernelError:
+    """The error as it was: the arguments of its ``__init__`` are not those that it keeps."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 class SyscallError(AgentKernelError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -106,7 +107,9 @@ class CoreManager:
 
         await asyncio.gather(*map(stop, self._pool), return_exceptions=True)
 
-    async def _start(self, name: str, core: LLMCore) -> PooledCore:
+    async def _start(
+        self, name: str, core: LLMCore, breaker_failures: int | None = None
+    ) -> PooledCore:
         try:
             await core.start()
             capabilities = core.capabilities
@@ -116,7 +119,8 @@ class CoreManager:
             raise
         except (Exception, SystemExit) as error:
             raise PluginFault(f"LLM core {name!r}", "starting", error) from error
-        breaker = Breaker(self._settings.breaker_failures, self._settings.breaker_open_s)
+        failures = breaker_failures or self._settings.breaker_failures
+        breaker = Breaker(failures, self._settings.breaker_open_s)
         pooled = PooledCore(name, core, capabilities, breaker)
         self._pool.add(pooled)
         return pooled
@@ -144,7 +148,7 @@ class CoreManager:
             return self._derived[key]
         while name in self._pool:
             name += "+"
-        pooled = await self._start(name, core)
+        pooled = await self._start(name, core, sys.maxsize)  # its client decides what to ask again
         pooled.capabilities = msgspec.structs.replace(pooled.capabilities, shared=False)
         self._derived[key] = name
         return name

@@ -123,16 +123,16 @@ class Ticket(Wakeable, Generic[T]):
             SyscallTimeout: ``timeout_s`` passed, or the call's own time limit did.
             AgentKernelError: the call failed; also any exception that the call's own body raised.
         """
-        try:
-            while self._outcome is None:
-                if not self._wait(self._attention, timeout_s):
-                    raise SyscallTimeout(
-                        timeout_s=timeout_s or 0.0, phase=self.phase, what=self.call.label
-                    )
+        while self._outcome is None:
+            if not self._wait_or_cancel(self._attention, timeout_s):
+                raise SyscallTimeout(
+                    timeout_s=timeout_s or 0.0, phase=self.phase, what=self.call.label
+                )
+            try:
                 self._run_body()
-        except (KeyboardInterrupt, SystemExit):
-            self.cancel()
-            raise
+            except (KeyboardInterrupt, SystemExit):
+                self.cancel()
+                raise
         return _value(self._outcome)
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -189,14 +189,14 @@ class Ticket(Wakeable, Generic[T]):
         Leaving the loop early ends the call, which has then succeeded.
         """
         while True:
-            self._wait(self._attention)
+            self._wait_or_cancel(self._attention)
             if self._outcome is not None:
                 _value(self._outcome)
                 return
             body = self.call.body
             assert type(body) is CallerBody
             yield from body.iterate()
-            self._wait(lambda: self._outcome is not None)
+            self._wait_or_cancel(lambda: self._outcome is not None)
 
     async def aiterate(self) -> AsyncIterator[Any]:
         """:meth:`iterate` for tasks and async generators."""
@@ -252,6 +252,14 @@ class Ticket(Wakeable, Generic[T]):
         return outcome
 
     # And this the side of whoever waits.
+
+    def _wait_or_cancel(self, ready: Callable[[], object], timeout_s: float | None = None) -> bool:
+        """Wait. What is raised here, by the handler of a signal, ends the call: nobody would run its body any more."""
+        try:
+            return self._wait(ready, timeout_s)
+        except BaseException:
+            self.cancel()
+            raise
 
     def _attention(self) -> bool:
         body = self.call.body

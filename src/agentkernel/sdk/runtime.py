@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import threading
+from collections.abc import Callable
 
 from agentkernel.api import KernelNotStarted
 from agentkernel.kernel import Kernel
@@ -12,7 +14,9 @@ EMBEDDED_API_KEY = "agentkernel-embedded"
 
 _current: Kernel | None = None
 _given: object = None
-_owned = False
+_make: Callable[[], Kernel] | None = None
+"""Makes another kernel like the current one, where ``own_kernel`` started it."""
+_renewing = threading.RLock()
 
 
 def current_kernel() -> Kernel:
@@ -21,30 +25,39 @@ def current_kernel() -> Kernel:
     Raises:
         KernelNotStarted: there is none.
     """
-    if _current is None:
+    kernel = find_kernel()
+    if kernel is None:
         raise KernelNotStarted
-    return _current
+    return kernel
 
 
 def find_kernel() -> Kernel | None:
-    """The kernel of this process, None when there is none."""
+    """The kernel of this process, None when there is none.
+
+    In a forked child, where the kernel of ``wrap()`` cannot run, the first call starts another like it.
+    """
+    if _make is not None and _current is not None and _current.state == "forked":
+        with _renewing:
+            if _current.state == "forked":
+                own_kernel(_make(), _make, _given)
     return _current
 
 
 def use_kernel(kernel: Kernel | None) -> None:
     """Make ``kernel`` the one of this process. Its owner stops it; one that ``wrap()`` started before is stopped."""
     if kernel is not _current:
-        _replace(kernel, owned=False)
+        _replace(kernel)
 
 
-def own_kernel(kernel: Kernel, given: object) -> None:
+def own_kernel(kernel: Kernel, make: Callable[[], Kernel], given: object) -> None:
     """Start ``kernel`` and make it the one of this process, until another one is or the process ends.
 
-    ``given`` is what it was configured with, for :func:`given_settings`.
+    ``make`` makes others like it, for forked children; ``given`` is what it was configured with, for
+    :func:`given_settings`.
     """
     kernel.start()
     atexit.register(kernel.stop)
-    _replace(kernel, owned=True, given=given)
+    _replace(kernel, make, given)
 
 
 def given_settings() -> object:
@@ -54,13 +67,15 @@ def given_settings() -> object:
 
 def release_kernel() -> None:
     """Stop the kernel of this process if ``own_kernel`` started it, and forget it."""
-    _replace(None, owned=False)
+    _replace(None)
 
 
-def _replace(kernel: Kernel | None, *, owned: bool, given: object = None) -> None:
-    global _current, _given, _owned
-    before, before_owned = _current, _owned
-    _current, _owned, _given = kernel, owned, given
-    if before is not None and before_owned:
+def _replace(
+    kernel: Kernel | None, make: Callable[[], Kernel] | None = None, given: object = None
+) -> None:
+    global _current, _given, _make
+    before, owned = _current, _make is not None
+    _current, _make, _given = kernel, make, given
+    if before is not None and owned:
         atexit.unregister(before.stop)
         before.stop()

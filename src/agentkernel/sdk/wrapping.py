@@ -69,10 +69,14 @@ def wrap(
         raise TypeError(
             "name, tenant and priority are about agents; pass them too: wrap(agent, name=...)"
         )
+
+    def make() -> Kernel:
+        return Kernel(config, **settings)  # type: ignore[arg-type]
+
     with _lock:
         active = kernel or _running_kernel()
         if active is None:
-            active = Kernel(config, **settings)  # type: ignore[arg-type]
+            active = make()
         elif (config is not None or settings) and (config, settings) != given_settings():
             found = ", ".join(["config"] * (config is not None) + [*settings])
             raise SettingsError(
@@ -86,7 +90,7 @@ def wrap(
         if kernel is not None:
             use_kernel(kernel)
         elif active.state == "new":
-            own_kernel(active, (config, settings))
+            own_kernel(active, make, (config, settings))
         for framework_agent in agents:
             set_identity(
                 framework_agent, AgentIdentity(name=name, tenant=tenant, priority=priority)

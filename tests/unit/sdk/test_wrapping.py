@@ -623,7 +623,7 @@ def run(program: str, site: Any) -> str:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_wrap_in_a_forked_child_starts_a_kernel_of_its_own(bots: Any) -> None:
+def test_a_forked_child_has_a_kernel_of_its_own(bots: Any) -> None:
     program = """
         import os, sys
         import agentkernel
@@ -635,10 +635,11 @@ def test_wrap_in_a_forked_child_starts_a_kernel_of_its_own(bots: Any) -> None:
         child = os.fork()
         if child == 0:
             try:
-                assert current_kernel() is mine and mine.state == "forked", mine.state
+                own = current_kernel()
+                assert mine.state == "forked" and own.state == "running"
                 report = agentkernel.wrap(frameworks=["bots"], config={}, quiet=True)
                 assert report.frameworks[0].wrapped
-                assert current_kernel() is not mine and current_kernel().state == "running"
+                assert current_kernel() is own
                 client = agentkernel.Client()
                 client.add_tool(ping)
                 assert client.call_tool("ping") == "pong"
@@ -654,6 +655,26 @@ def test_wrap_in_a_forked_child_starts_a_kernel_of_its_own(bots: Any) -> None:
         assert bots.core.Bot().ask("x") == ("patched", "answer to x")
         agentkernel.unwrap()
         print("child ended with", status)
+    """
+    assert run(program, bots) == "child ended with 0"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_kernel_that_the_user_started_is_not_started_again_in_a_forked_child(bots: Any) -> None:
+    program = """
+        import os
+        import agentkernel
+        from agentkernel.api import KernelForked, LLMCall
+        with agentkernel.Kernel({}) as kernel:
+            agentkernel.wrap(kernel=kernel, frameworks=[], quiet=True)
+            child = os.fork()
+            if child == 0:
+                try:
+                    agentkernel.current_kernel().submit(LLMCall(messages=[]))
+                except KernelForked:
+                    os._exit(0)
+                os._exit(1)
+            print("child ended with", os.waitpid(child, 0)[1])
     """
     assert run(program, bots) == "child ended with 0"
 
