@@ -27,6 +27,10 @@ def _system(request: Request) -> str:
     return str(request.payload["messages"][0]["content"])
 
 
+def agents_of_ones_own() -> Script:
+    return lambda request: Reply(content=f"heard: {_last(request)['content']}")
+
+
 def tools_and_memory() -> Script:
     def answer(request: Request) -> Reply:
         last = _last(request)
@@ -111,6 +115,7 @@ def mcp_tools() -> Script:
 SCRIPTS: dict[str, Callable[[], Script]] = {
     script.__name__: script
     for script in (
+        agents_of_ones_own,
         coder,
         many_at_once,
         mcp_tools,

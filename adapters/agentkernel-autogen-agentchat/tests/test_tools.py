@@ -239,6 +239,42 @@ def test_cancellation_token_reaches_a_tool(lab: Any, linked: bool) -> None:
     assert [type(outcome.error).__name__ for _, outcome in run.syscalls] == ["SyscallCancelled"]
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_agent_that_is_cancelled_in_a_tool_is_alike(lab: Any, streamed: bool) -> None:
+    """Whether the tool goes on, in a task of its own, is the version's."""
+
+    async def main(client: Any) -> Any:
+        began, go_on, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        how = []
+
+        async def wait() -> str:
+            """Wait."""
+            began.set()
+            try:
+                await go_on.wait()
+                how.append("went on")
+            except asyncio.CancelledError:
+                how.append("cancelled")
+                raise
+            finally:
+                ended.set()
+            return "waited"
+
+        agent = _assistant(client, [wait], model_client_stream=streamed)
+        running = asyncio.create_task(agent.run(task="?"))
+        await began.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        go_on.set()
+        await ended.wait()
+        return how, await agent.save_state()
+
+    run = lab.compare(main, _asking_for(ToolCall("wait", {}, "call-1")))
+    assert len(run.value[0]) == 1
+    assert [call.name for call in run.calls("tool")] == ["wait"]
+
+
 def test_agent_as_a_tool_works_within_the_tool_call(lab: Any) -> None:
     async def main(client: Any) -> Any:
         from autogen_agentchat.agents import AssistantAgent

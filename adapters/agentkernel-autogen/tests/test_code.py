@@ -89,6 +89,20 @@ def test_executor_used_without_agents_is_alike(autogen: Any, lab: Any) -> None:
     assert run.calls("code")[0].context.agent == "main"
 
 
+def test_blocks_from_a_generator_are_executed_alike(autogen: Any, lab: Any) -> None:
+    from autogen.coding import CodeBlock
+
+    Path("work").mkdir()
+
+    def execute() -> Any:
+        blocks = (CodeBlock(language="python", code=f"print({number})") for number in range(2))
+        return _executor().execute_code_blocks(blocks)
+
+    run = lab.both(execute, list)
+    assert run.value.output == "0\n1\n"
+    assert [call.arguments for call in run.calls("code")] == [{"code_blocks": []}]
+
+
 def test_executor_that_extends_autogens_is_one_syscall(autogen: Any, lab: Any) -> None:
     from autogen.coding import CodeBlock, LocalCommandLineCodeExecutor
 

@@ -117,6 +117,23 @@ def test_model_client_that_calls_super_is_one_syscall(autogen: Any, lab: Any) ->
     assert len(run.calls("llm")) == 2
 
 
+def test_model_client_names_its_parameter_as_it_likes(autogen: Any, lab: Any) -> None:
+    class Listening(ModelClient):
+        def create(self, request: Any = None) -> Any:
+            return super().create(request or {"messages": [{"content": "nothing"}]})
+
+    def ask() -> Any:
+        client = _wrapper(autogen, Listening)
+        answers = [_ask(client)[0]]
+        (listening,) = client._clients
+        asked = listening.create(request={"messages": HELLO}), listening.create()
+        return answers + [answer.choices[0].message.content for answer in asked]
+
+    run = lab.both(ask, list)
+    assert run.value == ["own: hello", "own: hello", "own: nothing"]
+    assert len(run.calls("llm")) == 3
+
+
 def test_error_of_a_model_client_is_its_own(autogen: Any, lab: Any) -> None:
     run = lab.both(lambda: _ask(_wrapper(autogen, Failing)), list)
     assert type(run.error) is LookupError
@@ -219,6 +236,29 @@ def test_code_of_an_executor_of_ones_own_is_one_syscall(
     (call,) = run.calls("code")
     assert (call.name, call.context.agent) == (kind.__name__, "coder")
     assert call.arguments == {"code_blocks": [{"language": "python", "code": "print(1)"}]}
+
+
+def test_executor_takes_what_it_likes_under_any_name(autogen: Any, lab: Any) -> None:
+    class Lines(Executor):
+        def execute_code_blocks(self, lines: Any = ()) -> Any:
+            self.ran += [getattr(line, "code", line) for line in lines]
+            return super().execute_code_blocks([])
+
+    def execute() -> Any:
+        executor = Lines()
+        _coder(autogen, executor).generate_reply([{"role": "user", "content": CODE}])
+        executor.execute_code_blocks(lines=["two", "three"])
+        executor.execute_code_blocks()
+        return executor.ran
+
+    run = lab.both(execute, list)
+    assert run.value == ["print(1)", "two", "three"]
+    recorded = [call.arguments["code_blocks"] for call in run.calls("code")]
+    assert [[block["code"] for block in blocks] for blocks in recorded] == [
+        ["print(1)"],
+        ["two", "three"],
+        [],
+    ]
 
 
 def test_executor_of_an_agent_that_exists_already_is_seen(autogen: Any, lab: Any) -> None:

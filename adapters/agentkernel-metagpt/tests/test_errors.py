@@ -121,7 +121,7 @@ def test_stopped_kernel_is_an_error_that_says_so(lab: Any) -> None:
     ],
     ids=["missing", "no key"],
 )
-def test_broken_configuration_is_metagpts_own_error(
+def test_broken_configuration_is_metagpts_own_error_and_a_missing_one_is_reported(
     tmp_path: Path, config: str | None, says: str
 ) -> None:
     if config is not None:
@@ -139,8 +139,10 @@ def test_broken_configuration_is_metagpts_own_error(
             timeout=290,
             env=environment,
         )
-        for options in ([], ["-m", "agentkernel.cli", "run", "--quiet"])
+        for options in ([], ["-m", "agentkernel.cli", "run"])
     )
     assert plain.returncode == wrapped.returncode == 1
+    assert wrapped.stdout == plain.stdout
     assert wrapped.stderr.splitlines()[-1] == plain.stderr.splitlines()[-1]
     assert says in plain.stderr
+    assert ("not reached: anything, without" in wrapped.stderr) is (config is None)

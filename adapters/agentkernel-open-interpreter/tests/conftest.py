@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import agentkernel
+from agentkernel.sdk import interception
 from agentkernel.testing import Reply, SideBySide
 from agentkernel.testing.openai_server import ToolCall
 
@@ -124,6 +125,12 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, value)
     yield
     agentkernel.unwrap()
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether chats follow each other at once does not depend on the machine: they never do."""
+    monkeypatch.setattr(interception, "PAUSE_S", 0.0)
 
 
 @pytest.fixture(autouse=True)

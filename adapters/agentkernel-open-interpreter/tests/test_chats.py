@@ -195,6 +195,29 @@ def test_stream_that_is_left_ends_its_syscalls(lab: Any) -> None:
     assert _counts(run) == (2, 0)
 
 
+def test_interpreter_of_ones_own_class_is_alike(lab: Any) -> None:
+    from interpreter import OpenInterpreter
+
+    class Told(OpenInterpreter):  # type: ignore[misc]
+        def chat(self, *args: Any, **kwargs: Any) -> Any:
+            self.heard = ["asked"]
+            return super().chat(*args, **kwargs)
+
+        def _respond_and_store(self) -> Any:
+            for chunk in super()._respond_and_store():
+                self.heard.append(chunk["type"])
+                yield chunk
+
+    def chat() -> Any:
+        made = lab.interpreter()
+        made.__class__ = Told
+        return made.chat("compute", display=False), made.heard
+
+    run = lab.both(chat, lab.code_then_thanks(True))
+    assert run.value[1][:2] == ["asked", "code"]
+    assert _counts(run) == (2, 1)
+
+
 def test_several_interpreters_in_threads_are_alike(lab: Any) -> None:
     import threading
 

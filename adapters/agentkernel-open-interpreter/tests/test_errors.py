@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import signal
+import threading
 from typing import Any
 
 import pytest
@@ -138,3 +140,26 @@ def test_ctrl_c_while_the_llm_answers_ends_the_program(
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             lab.interpreter().chat("compute", display=False)
         assert kernel.programs == []
+
+
+@pytest.mark.parametrize("tools", [True, False], ids=["tools", "text"])
+def test_ctrl_c_while_the_server_thinks_is_alike(lab: Any, tools: bool) -> None:
+    """Open Interpreter 0.4 exits, 0.3.6 is interrupted; a program that goes on has the only slot again."""
+
+    def interrupt() -> None:
+        lab.server.wait_until(lambda server: server.in_flight == 1, timeout_s=60)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def chat() -> Any:
+        made = lab.interpreter(tools=tools)
+        interrupter = threading.Thread(target=interrupt)
+        interrupter.start()
+        with pytest.raises((KeyboardInterrupt, SystemExit)) as raised:
+            made.chat("compute", display=False)
+        interrupter.join()
+        return raised.type, made.messages, lab.interpreter(tools=tools).chat("again", display=False)
+
+    run = lab.both(
+        chat, [Reply(hang=True), "again"], config={"admission": {"slots": {"per_core": 1}}}
+    )
+    assert len(run.requests) == len(run.calls("llm")) == 2

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import agentkernel
+from agentkernel.sdk import interception
 from agentkernel.testing import Reply
 
 
@@ -18,18 +19,36 @@ def _program_of(call: Any) -> str:
     return name
 
 
-def test_each_chat_is_a_program_of_its_own(lab: Any) -> None:
+@pytest.mark.parametrize("goes_on", [True, False], ids=["goes on", "anew"])
+def test_chats_that_go_on_with_a_conversation_at_once_are_one_program(
+    lab: Any, goes_on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interception, "PAUSE_S", 60.0)
+
+    def chats() -> None:
+        made = lab.interpreter()
+        for text in ("one", "two"):
+            made.chat(text, display=False)
+            if not goes_on:
+                made.reset()
+
+    run = lab.wrapped(chats, [lab.execute("a"), "1", lab.execute("b"), "2"])
+    programs = [call.context.program for call, _ in run.syscalls]
+    assert len(programs) == 6
+    assert len(set(programs[:3])) == len(set(programs[3:])) == 1
+    assert (programs[0] == programs[3]) is goes_on
+    assert {call.context.agent for call, _ in run.syscalls} == {"interpreter"}
+    assert {_program_of(call) for call, _ in run.syscalls} == {"interpreter"}
+
+
+def test_chats_with_a_pause_between_are_programs_of_their_own(lab: Any) -> None:
     def chats() -> None:
         made = lab.interpreter()
         for text in ("one", "two"):
             made.chat(text, display=False)
 
-    run = lab.wrapped(chats, [lab.execute("a"), "1", lab.execute("b"), "2"])
-    programs = [call.context.program for call, _ in run.syscalls]
-    assert len(programs) == 6
-    assert programs[0] == programs[2] != programs[3] == programs[5]
-    assert {call.context.agent for call, _ in run.syscalls} == {"interpreter"}
-    assert {_program_of(call) for call, _ in run.syscalls} == {"interpreter"}
+    run = lab.wrapped(chats, ["1", "2"])
+    assert len({call.context.program for call, _ in run.syscalls}) == 2
 
 
 @pytest.mark.parametrize("way", ["whole", "stream", "thread", "display"])
@@ -158,3 +177,29 @@ def test_threads_are_programs_of_their_own_and_keep_their_names(lab: Any) -> Non
         last = [m["content"] for m in call.messages if m["role"] == "user"][-1]
         assert call.context.agent == f"coder{last}"
         assert _program_of(call) == f"coder{last}"
+
+
+def test_interpreter_that_a_language_asks_is_in_the_same_program(lab: Any) -> None:
+    from interpreter import BaseLanguage
+
+    class Delegate(BaseLanguage):  # type: ignore[misc]
+        name = "Delegate"
+
+        def __init__(self) -> None: ...
+
+        def run(self, code: str) -> Iterator[dict[str, Any]]:
+            for message in lab.interpreter().chat(code, display=False):
+                yield {"type": "console", "format": "output", "content": message["content"]}
+
+        def stop(self) -> None: ...
+
+        def terminate(self) -> None: ...
+
+    def chat() -> Any:
+        made = lab.interpreter()
+        made.computer.languages = [Delegate]
+        return made.chat("compute", display=False)
+
+    run = lab.both(chat, [lab.execute("inner", "delegate"), lab.execute("a"), "inner", "outer"])
+    assert [len(run.calls(kind)) for kind in ("llm", "code")] == [4, 2]
+    assert len({call.context.program for call, _ in run.syscalls}) == 1

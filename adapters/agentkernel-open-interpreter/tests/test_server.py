@@ -6,6 +6,7 @@ import warnings
 from typing import Any
 
 import agentkernel
+from agentkernel.testing import Reply
 
 
 async def _ask(made: Any, text: str) -> list[Any]:
@@ -53,8 +54,6 @@ def test_session_around_input_is_the_program_of_the_thread(lab: Any) -> None:
 
 
 def test_failed_answer_is_reported_alike(lab: Any) -> None:
-    from agentkernel.testing import Reply
-
     failed = Reply(status=500, content="no", headers={"x-should-retry": "false"})
 
     async def serve() -> Any:
@@ -83,3 +82,37 @@ def test_server_that_answers_like_openai_is_alike(lab: Any) -> None:
     assert run.error is None
     (call,) = run.calls("llm")
     assert (call.context.agent, call.context.program) == ("interpreter", "interpreter-1")
+
+
+def test_stopped_answer_and_approved_code_are_alike(lab: Any) -> None:
+    async def say(made: Any, kind: str, text: str) -> None:
+        for part in ({"start": True}, {"content": text}, {"end": True}):
+            await made.input({"role": "user", "type": kind, **part})
+
+    async def until_complete(made: Any) -> None:
+        while (await made.output()).get("content") != "complete":
+            pass
+        made.respond_thread.join()
+
+    async def serve() -> Any:
+        made = _interpreter(lab)
+        made.auto_run = False
+        await say(made, "message", "compute")
+        await until_complete(made)
+        proposed = [message["type"] for message in made.messages]
+        await say(made, "command", "go")
+        await until_complete(made)
+        await say(made, "message", "talk")
+        while (await made.output()).get("type") != "message":
+            pass
+        await say(made, "command", "stop")
+        return proposed, made.messages[:4], made.respond_thread.is_alive()
+
+    endless = Reply(content="drip " * 400, stream_chunk_chars=5, chunk_interval_s=0.01)
+    script = [lab.execute("a"), "thanks", endless]
+    plain, wrapped = lab.plain(serve, script), lab.wrapped(serve, script)
+    assert wrapped.error is plain.error is None
+    assert wrapped.value == plain.value
+    assert wrapped.value[0][-1] == "code"
+    assert [len(wrapped.calls(kind)) for kind in ("llm", "code")] == [3, 1]
+    assert [outcome.error for _, outcome in wrapped.syscalls] == [None] * 4

@@ -36,6 +36,16 @@ class Lab(SideBySide):
         service: Any = self.server._service
         self._respond, service.respond = service.respond, self._respond_to_any
 
+    @property
+    def httpx(self) -> Any:
+        """The httpx that the SDK is built on."""
+        return httpx_of_sdk()
+
+    @staticmethod
+    def finished(program: Any) -> Any:
+        """The value of a coroutine that never waits."""
+        return finished(program)
+
     @staticmethod
     async def settled(value: Any) -> Any:
         """What a call of a sync or an async client gives."""

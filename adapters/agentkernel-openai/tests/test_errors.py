@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import openai
@@ -97,6 +98,23 @@ def test_failed_attempt_is_repeated_as_often_as_the_client_says(
     kept = lab.both(_use(lab, way, kind, is_async, max_retries=2), lambda: [busy, busy, "hi"])
     assert (kept.error, kept.value) == (None, "hi")
     assert len(kept.syscalls) == 1
+
+
+@both_colours
+@both_cores
+def test_endpoint_that_broke_often_is_asked_again(lab: Any, kind: str, is_async: bool) -> None:
+    async def use(client: Any) -> Any:
+        for _ in range(25):  # more than a breaker takes
+            with contextlib.suppress(openai.InternalServerError):
+                return await _create(lab, client)
+        return None
+
+    run = lab.both(
+        lab.use(use, kind, is_async=is_async, max_retries=0),
+        lambda: [*[Reply(status=500)] * 24, "hi"],
+        config={"kernel": {"breaker_open_s": 600.0}},
+    )
+    assert run.value == "hi"
 
 
 @both_colours

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from datetime import timedelta
 from typing import Any
 
 import openai
@@ -80,7 +81,8 @@ async def streaming_response(lab: Any, client: Any) -> Any:
     async with lab.entered(
         client.chat.completions.with_streaming_response.create(**ASKED)
     ) as response:
-        return response.status_code, await lab.settled(response.read())
+        body = await lab.settled(response.read())
+        return response.status_code, body, response.elapsed > timedelta()
 
 
 async def streaming_response_lines(lab: Any, client: Any) -> Any:

@@ -145,3 +145,17 @@ def test_call_is_made_as_the_agent_of_the_session(
     (call,) = run.calls("llm")
     assert call.context.agent == "scout"
     assert call.context.program.startswith("scout")
+
+
+def test_task_of_another_event_loop_makes_its_own_request(lab: Any) -> None:
+    """The SDK runs under trio, too. Here, no loop runs at all; older httpx refuses that, wrapped or not."""
+    httpx = lab.httpx
+    answer = {"choices": [{"message": {"content": "hi"}}]}
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=answer))
+
+    def use() -> Any:
+        client = lab.client(is_async=True, http_client=httpx.AsyncClient(transport=transport))
+        client._platform = "Other:none"  # the SDK would look it up in a thread
+        return lab.finished(client.chat.completions.create(**ASKED))
+
+    assert lab.both(use, []).syscalls == []

@@ -33,7 +33,7 @@ PAUSE_S = 0.25
 """A program that may go on ends when it has not done so for this long: a loop does at once, and a person does not."""
 
 _suppressed: ContextVar[bool] = ContextVar("agentkernel_suppressed", default=False)
-_going_on: WeakKeyDictionary[object, tuple[weakref.ref[Kernel], str]] = WeakKeyDictionary()
+_conversations: WeakKeyDictionary[object, tuple[weakref.ref[Kernel], str]] = WeakKeyDictionary()
 
 
 def suppressed() -> bool:
@@ -62,36 +62,39 @@ def calling_as(context: CallContext) -> Iterator[None]:
 
 
 @contextmanager
-def program(name: str, *, goes_on: object | None = None) -> Iterator[None]:
+def program(
+    name: str, *, conversation: object | None = None, goes_on: bool = True
+) -> Iterator[None]:
     """The outermost run of a framework's agents is a program; a run within a program belongs to it.
 
     Args:
         name: of the program.
-        goes_on: what the run continues, for instance a conversation: runs that continue the same object, one right after
-            the other (within :data:`PAUSE_S`), are one program. It must be weakly referenceable and hashable.
+        conversation: what the run is about. Runs that go on with the same conversation, each right after the one before
+            (within :data:`PAUSE_S`), are one program. It must be weakly referenceable and hashable.
+        goes_on: False where the run begins the conversation anew.
     """
     outer = CURRENT.get()
     if outer.program != CallContext().program:
         yield
         return
     kernel = current_kernel()
-    program_id = None if goes_on is None else _resumed(kernel, goes_on)
+    program_id = _resumed(kernel, conversation) if conversation is not None and goes_on else None
     if program_id is None:
         program_id = kernel.open_program(name, tenant=outer.tenant).id
     with calling_as(msgspec.structs.replace(outer, program=program_id)):
         try:
             yield
         finally:
-            if goes_on is None:
+            if conversation is None:
                 kernel.close_program(program_id)
             else:
-                _going_on[goes_on] = (weakref.ref(kernel), program_id)
+                _conversations[conversation] = (weakref.ref(kernel), program_id)
                 kernel.close_program(program_id, after_s=PAUSE_S)
 
 
-def _resumed(kernel: Kernel, of: object) -> str | None:
-    """The program of ``of``'s last run, where it has not ended yet."""
-    ran_on, program_id = _going_on.get(of, (None, ""))
+def _resumed(kernel: Kernel, conversation: object) -> str | None:
+    """The program of its last run, where it has not ended yet."""
+    ran_on, program_id = _conversations.get(conversation, (None, ""))
     if ran_on is None or ran_on() is not kernel or not kernel.resume_program(program_id):
         return None
     return program_id

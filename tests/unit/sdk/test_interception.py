@@ -293,17 +293,23 @@ def test_program_ends_when_the_run_raises(kernel: Kernel) -> None:
 
 
 class Conversation:
-    """What runs may continue."""
+    """What runs may go on with."""
 
 
-def test_runs_that_go_on_with_the_same_at_once_are_one_program(kernel: Kernel) -> None:
+def test_runs_that_go_on_with_a_conversation_at_once_are_one_program(kernel: Kernel) -> None:
     use_kernel(kernel)
-    conversation, other = Conversation(), Conversation()
+    one, other = Conversation(), Conversation()
     programs = []
-    for continued in (conversation, other, conversation, None):
-        with program("chat", goes_on=continued):
+    for conversation, goes_on in (
+        (one, False),
+        (other, True),
+        (one, True),
+        (None, True),
+        (one, False),
+    ):
+        with program("chat", conversation=conversation, goes_on=goes_on):
             programs.append(current_context().program)
-    assert programs == ["chat-1", "chat-2", "chat-1", "chat-3"]
+    assert programs == ["chat-1", "chat-2", "chat-1", "chat-3", "chat-4"]
 
 
 def test_a_program_that_may_go_on_ends_after_a_pause(
@@ -312,23 +318,23 @@ def test_a_program_that_may_go_on_ends_after_a_pause(
     use_kernel(kernel)
     monkeypatch.setattr(interception, "PAUSE_S", 0.001)
     conversation = Conversation()
-    with program("chat", goes_on=conversation):
+    with program("chat", conversation=conversation):
         assert [each.id for each in kernel.programs] == ["chat-1"]
     deadline = time.monotonic() + 10
     while kernel.programs and time.monotonic() < deadline:
         time.sleep(0.001)
     assert kernel.programs == []
-    with program("chat", goes_on=conversation):
+    with program("chat", conversation=conversation):
         assert current_context().program == "chat-2"
 
 
 def test_a_program_goes_on_only_in_its_own_kernel(kernel: Kernel) -> None:
     use_kernel(kernel)
     conversation = Conversation()
-    with program("chat", goes_on=conversation):
+    with program("chat", conversation=conversation):
         pass
     with Kernel() as another:
         use_kernel(another)
         another.open_program("chat")  # it has the same id
-        with program("chat", goes_on=conversation):
+        with program("chat", conversation=conversation):
             assert current_context().program == "chat-2"

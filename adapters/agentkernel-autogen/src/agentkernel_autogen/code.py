@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 from agentkernel.sdk import context_for, current_context, run_tool
+from agentkernel_autogen.own_classes import first_argument
 
 __all__ = ["execute_code_blocks", "run_code"]
 
@@ -19,30 +20,36 @@ _executing: ContextVar[object] = ContextVar("agentkernel_autogen_executing", def
 def execute_code_blocks(original: Function) -> Function:
     """``execute_code_blocks`` of a code executor."""
 
-    def execute(self: Any, code_blocks: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+    def execute(self: Any, *args: Any, **kwargs: Any) -> Any:
         if _executing.get() is self:
-            return original(self, code_blocks, *args, **kwargs)
+            return original(self, *args, **kwargs)
 
         def once() -> Any:
             token = _executing.set(self)
             try:
-                return original(self, code_blocks, *args, **kwargs)
+                return original(self, *args, **kwargs)
             finally:
                 _executing.reset(token)
 
         return run_tool(
             type(self).__name__,
-            {
-                "code_blocks": [
-                    {"language": block.language, "code": block.code} for block in code_blocks
-                ]
-            },
+            {"code_blocks": _recorded(first_argument(args, kwargs))},
             once,
             context=current_context(),
             kind="code",
         )
 
     return execute
+
+
+def _recorded(code_blocks: Any) -> Sequence[Mapping[str, Any]]:
+    """The blocks as the kernel records them; what can be read once only is left to the executor."""
+    if not isinstance(code_blocks, Sequence):
+        return []
+    return [
+        {"language": getattr(block, "language", ""), "code": getattr(block, "code", str(block))}
+        for block in code_blocks
+    ]
 
 
 def run_code(original: Function) -> Function:

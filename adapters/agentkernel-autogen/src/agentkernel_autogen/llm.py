@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agentkernel.sdk import current_context, run_llm, suppressed
+from agentkernel_autogen.own_classes import first_argument
 
 __all__ = ["create"]
 
@@ -16,13 +17,15 @@ __all__ = ["create"]
 def create(original: Callable[..., Any]) -> Callable[..., Any]:
     """``create`` of a client: its own call is the body of the syscall."""
 
-    def create(self: Any, params: Mapping[str, Any]) -> Any:
+    def create(self: Any, *args: Any, **kwargs: Any) -> Any:
         if suppressed() or _has_openai_client(self):
-            return original(self, params)
+            return original(self, *args, **kwargs)
+        params = first_argument(args, kwargs)
+        asked = params if isinstance(params, Mapping) else {}
         return run_llm(
-            params.get("messages") or [{"role": "user", "content": params.get("prompt")}],
-            params.get("model"),
-            lambda: original(self, params),
+            asked.get("messages") or [{"role": "user", "content": asked.get("prompt")}],
+            asked.get("model"),
+            lambda: original(self, *args, **kwargs),
             context=current_context(),
         )
 

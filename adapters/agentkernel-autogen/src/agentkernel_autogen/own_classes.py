@@ -5,14 +5,19 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agentkernel.sdk import find_kernel
 
-__all__ = ["OwnClasses"]
+__all__ = ["OwnClasses", "first_argument"]
 
 Function = Callable[..., Any]
+
+
+def first_argument(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """What a method is asked to do, under whatever name its class gives the parameter; None for nothing."""
+    return args[0] if args else next(iter(kwargs.values()), None)
 
 
 class OwnClasses:

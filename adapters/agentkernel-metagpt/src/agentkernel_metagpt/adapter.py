@@ -6,7 +6,11 @@ reached too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from agentkernel.api import Adapter, Seam, Target
 from agentkernel_metagpt import code, llm, roles, tools
@@ -93,6 +97,24 @@ class MetaGPTAdapter(Adapter):
             _seam("metagpt.tools.search_engine:SearchEngine.run", "tool", tools.search),
             _seam("metagpt.tools.web_browser_engine:WebBrowserEngine.run", "tool", tools.browse),
         )
+
+    def unreachable(self) -> Sequence[str]:
+        """All of it, where MetaGPT has no configuration: it reads one when it is imported, and fails without.
+
+        What is in a configuration is MetaGPT's to judge.
+        """
+        if "metagpt" in sys.modules or any(map(Path.exists, _configurations())):
+            return ()
+        return (f"anything, without {Path.home() / '.metagpt/config2.yaml'} (see ak doctor)",)
+
+
+def _configurations() -> Iterator[Path]:
+    """Where MetaGPT looks: in the home folder, the project's and, in a checkout of MetaGPT, that one."""
+    yield Path.home() / ".metagpt/config2.yaml"
+    yield Path(os.environ.get("METAGPT_PROJECT_ROOT") or Path.cwd()) / "config/config2.yaml"
+    found = importlib.util.find_spec("metagpt")
+    if found is not None and found.origin is not None:
+        yield Path(found.origin).parents[1] / "config/config2.yaml"
 
 
 def _seam(place: str, kind: str, replace: roles.Replace) -> Seam:

@@ -30,7 +30,10 @@ def context_of(interpreter: Any) -> CallContext:
 
 
 def chat(original: Function) -> Function:
-    """``OpenInterpreter.chat``: the outermost one is a program. It lasts as long as its stream, or its thread."""
+    """``OpenInterpreter.chat``: the outermost one is a program. It lasts as long as its stream, or its thread.
+
+    A chat that goes on with the conversation right after the one before belongs to its program.
+    """
 
     def chat(
         self: Any,
@@ -84,7 +87,8 @@ def _chatting(interpreter: Any) -> Iterator[None]:
     outer = _handed.pop(interpreter, None) or current_context()
     with calling_as(outer):
         context = context_of(interpreter)
-    with calling_as(context), program(context.agent):
+    goes_on = bool(interpreter.messages)
+    with calling_as(context), program(context.agent, conversation=interpreter, goes_on=goes_on):
         yield
 
 

@@ -18,7 +18,7 @@ class OpenAIAdapter(Adapter):
     """Chat completions, responses, embeddings and completions of ``OpenAI``, ``AsyncOpenAI`` and their subclasses."""
 
     targets = (Target(distribution="openai", supported=">=1.39,<4", module="openai"),)
-    not_covered = ("audio, images, batches, realtime, assistants",)
+    not_covered = ("audio, images, batches, realtime, assistants", "AsyncOpenAI under trio")
 
     def seams(self, target: Target) -> Sequence[Seam]:
         """The seams of the SDK."""

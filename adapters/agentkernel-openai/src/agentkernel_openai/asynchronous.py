@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ def request(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
     """``AsyncAPIClient.request``."""
 
     async def request(self: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
-        asked = request_of(options, kwargs.get("stream", False))
+        asked = request_of(options, kwargs.get("stream", False)) if _in_asyncio() else None
         if asked is None:
             return await original(self, cast_to, options, *args, **kwargs)
 
@@ -44,6 +45,15 @@ def request(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[
         )
 
     return request
+
+
+def _in_asyncio() -> bool:
+    """Whether this is a task of asyncio: the SDK runs under trio, too, where the kernel cannot be waited for."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def _answer(client: Any, asked: Request, call: LLMCall) -> Any:

@@ -112,11 +112,18 @@ def _body(httpx: Any, pieces: Generated, source: Any) -> Any:
 
 @functools.cache
 def _bodies(httpx: Any) -> tuple[type[Any], type[Any]]:
-    """The bodies of responses, sync and async; with one, its pieces and their source are closed, in that order."""
+    """The bodies of responses, sync and async; with one, its pieces and their source are closed, in that order.
+
+    From httpx2 on a response asks its body for the time that it took; the source measures it.
+    """
 
     class Body(httpx.SyncByteStream):  # type: ignore[misc]
         def __init__(self, pieces: Any, source: Any) -> None:
             self._pieces, self._source = pieces, source
+
+        @property
+        def elapsed(self) -> Any:
+            return getattr(self._source, "elapsed", None)
 
         def __iter__(self) -> Iterator[bytes]:
             return iter(self._pieces)
@@ -128,6 +135,10 @@ def _bodies(httpx: Any) -> tuple[type[Any], type[Any]]:
     class AsyncBody(httpx.AsyncByteStream):  # type: ignore[misc]
         def __init__(self, pieces: Any, source: Any) -> None:
             self._pieces, self._source = pieces, source
+
+        @property
+        def elapsed(self) -> Any:
+            return getattr(self._source, "elapsed", None)
 
         def __aiter__(self) -> AsyncIterator[bytes]:
             return aiter(self._pieces)
