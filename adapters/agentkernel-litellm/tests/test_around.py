@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -280,6 +281,46 @@ def test_provider_that_is_not_openai_is_a_syscall(
     run = lab.both(ask_async if "async" in way else ask, list)
     assert (run.error is None) == (said == "hello")
     assert len(run.syscalls) == 1
+
+
+@pytest.mark.timeout(60)
+def test_stream_that_is_asked_for_when_it_is_read_gives_its_slot_back_at_once(
+    litellm: Any, lab: Any
+) -> None:
+    from litellm.llms.custom_httpx.http_handler import HTTPHandler
+
+    client = HTTPHandler(client=httpx.Client(transport=httpx.MockTransport(_anthropic)))
+    asked = {"model": "anthropic/claude-x", "messages": HELLO, "api_key": "k", "stream": True}
+
+    def leave() -> None:
+        for reads in (0, 1, 1):
+            stream = litellm.completion(**asked, client=client)
+            for _ in range(reads):
+                next(stream)
+            del stream
+
+    gc.collect()
+    gc.disable()
+    try:
+        run = lab.wrapped(leave, list, config={"admission": {"slots": {"per_core": 1}}})
+    finally:
+        gc.enable()
+    assert (run.error, len(run.syscalls)) == (None, 3)
+
+
+def test_logs_of_a_stream_keep_what_it_reads_from(litellm: Any, lab: Any) -> None:
+    """The object that callbacks get, and its HTTP response."""
+
+    def ask() -> Any:
+        kept: list[Any] = []
+        answer = litellm.completion(
+            **lab.ask(stream=True), logger_fn=lambda details: kept.append(dict(details))
+        )
+        assert list(answer)
+        stream = kept[-1]["original_response"]
+        return type(stream), stream.completion_stream.response.status_code, len(stream.chunks) > 1
+
+    assert lab.both(ask, ["hi there"]).value == (litellm.CustomStreamWrapper, 200, True)
 
 
 @pytest.mark.parametrize("way", ["sync", "async"])

@@ -29,7 +29,7 @@ from agentkernel.sdk.runtime import current_kernel
 
 T = TypeVar("T")
 
-PAUSE_S = 0.25
+PAUSE_S = 0.1
 """A program that may go on ends when it has not done so for this long: a loop does at once, and a person does not."""
 
 _suppressed: ContextVar[bool] = ContextVar("agentkernel_suppressed", default=False)

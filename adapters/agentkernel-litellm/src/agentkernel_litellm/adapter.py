@@ -27,6 +27,8 @@ _OPENAI_HANDLERS = (
 _HTTP_HANDLER = "litellm.llms.custom_httpx.llm_http_handler:BaseLLMHTTPHandler"
 """The handler of most providers; also of those whose requests are OpenAI's."""
 
+_LOGGING = "litellm.litellm_core_utils.litellm_logging"
+
 _OTHER_HANDLERS = (
     "litellm.llms.anthropic.chat.handler:AnthropicChatCompletion.completion",
     "litellm.llms.azure.azure:AzureChatCompletion.embedding",
@@ -86,6 +88,11 @@ class LiteLLMAdapter(Adapter):
             *(_seam(place, handlers.ask) for place in _OTHER_HANDLERS),
             _seam("litellm.llms.ollama.completion.handler:ollama_aembeddings", handlers.ask_async),
             _seam("litellm.main:custom_chat_llm_router", handlers.route_to_custom),
+            _seam(f"{_LOGGING}:Logging.post_call", handlers.log_answer),
+            _seam(
+                "litellm.router:Router._acompletion_streaming_iterator", handlers.fall_back_async
+            ),
+            _seam("litellm.router:Router._completion_streaming_iterator", handlers.fall_back),
         )
 
 

@@ -5,9 +5,8 @@ litellm goes on with the answer as with any other: cost, callbacks, cache.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -23,6 +22,7 @@ from agentkernel.sdk import (
     final_chunk_payload,
 )
 from agentkernel_litellm.failures import to_litellm_error
+from agentkernel_litellm.streams import AsyncItems, Items
 
 __all__ = ["Core", "core_for", "speaks_openai"]
 
@@ -132,29 +132,27 @@ def _model_response(response: LLMResponse, asked: Mapping[str, Any]) -> Any:
 def _stream(core: Core, asked: Mapping[str, Any]) -> Any:
     """The first chunk is waited for: what goes wrong is raised where the program asks."""
     chunks = _chunks(core.submit(asked), asked)
-    first = next(chunks)
-    return _stream_wrapper(itertools.chain([first], chunks), asked)
+    next(chunks)
+    return _stream_wrapper(Items(chunks, source=iter(())), asked)
 
 
 async def _stream_async(core: Core, asked: Mapping[str, Any]) -> Any:
     chunks = _chunks_async(core.submit(asked), asked)
-    first = await anext(chunks)
-    return _stream_wrapper(_chain_async(first, chunks), asked)
+    await anext(chunks)
+    return _stream_wrapper(AsyncItems(chunks, source=iter(())), asked)
 
 
-async def _chain_async(first: Any, chunks: AsyncGenerator[Any, None]) -> AsyncIterator[Any]:
-    async with aclosing(chunks):
-        yield first
-        async for chunk in chunks:
-            yield chunk
-
-
-def _chunks(ticket: Any, asked: Mapping[str, Any]) -> Iterator[Any]:
+def _chunks(ticket: Any, asked: Mapping[str, Any]) -> Generator[Any, None, None]:
+    """None as soon as there is a chunk, then the chunks."""
     whole = said = False
     try:
         for chunk in ticket.stream():
+            if not said:
+                yield None
             said, whole = True, chunk.raw is not None
             yield _chunk(chunk_payload(chunk, asked["model"]))
+        if not said:
+            yield None
         if not whole:
             yield from _last_chunks(_named(ticket.result(), asked), asked, said=said)
     except AgentKernelError as error:
@@ -166,8 +164,12 @@ async def _chunks_async(ticket: Any, asked: Mapping[str, Any]) -> AsyncGenerator
     try:
         async with aclosing(ticket.astream()) as chunks:
             async for chunk in chunks:
+                if not said:
+                    yield None
                 said, whole = True, chunk.raw is not None
                 yield _chunk(chunk_payload(chunk, asked["model"]))
+        if not said:
+            yield None
         if not whole:
             for last in _last_chunks(_named(await ticket, asked), asked, said=said):
                 yield last

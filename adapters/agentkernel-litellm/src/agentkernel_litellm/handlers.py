@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from typing import Any, cast
 
 from agentkernel.api import CallContext, Message
 from agentkernel.sdk import (
@@ -19,7 +19,17 @@ from agentkernel.sdk import (
 )
 from agentkernel_litellm import cores, streams
 
-__all__ = ["Replace", "ask", "ask_async", "ask_openai", "ask_over_http", "route_to_custom"]
+__all__ = [
+    "Replace",
+    "ask",
+    "ask_async",
+    "ask_openai",
+    "ask_over_http",
+    "fall_back",
+    "fall_back_async",
+    "log_answer",
+    "route_to_custom",
+]
 
 Function = Callable[..., Any]
 Replace = Callable[[Function], Function]
@@ -85,6 +95,37 @@ def route_to_custom(original: Function) -> Function:
     return route
 
 
+def log_answer(original: Function) -> Function:
+    """``Logging.post_call``, which keeps the answer for callbacks."""
+
+    def post_call(self: Any, original_response: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(self, streams.logged(original_response), *args, **kwargs)
+
+    return post_call
+
+
+def fall_back(original: Function) -> Function:
+    """``Router._completion_streaming_iterator``: a stream that reads another, which litellm keeps in a class made for it."""
+
+    def read(self: Any, model_response: Any, *args: Any, **kwargs: Any) -> Any:
+        reader = original(self, model_response, *args, **kwargs)
+        streams.release_with(reader.completion_stream, model_response)
+        return reader
+
+    return read
+
+
+def fall_back_async(original: Function) -> Function:
+    """:func:`fall_back` for ``Router._acompletion_streaming_iterator``."""
+
+    async def read(self: Any, model_response: Any, *args: Any, **kwargs: Any) -> Any:
+        reader = await original(self, model_response, *args, **kwargs)
+        streams.release_with(reader.completion_stream, model_response)
+        return reader
+
+    return read
+
+
 def _pass_through(call: Callable[[], Any], kwargs: Mapping[str, Any]) -> Any:
     messages, model, context = _messages(kwargs), kwargs.get("model"), current_context()
     if not any(kwargs.get(flag) for flag in _ASYNC_FLAGS):
@@ -98,7 +139,8 @@ def _pass_through(call: Callable[[], Any], kwargs: Mapping[str, Any]) -> Any:
     if inspect.iscoroutine(answer):
         return _in_task(answer, messages, model, context, stream=is_stream(kwargs))
     if inspect.isasyncgen(answer):
-        return stream_llm_async(messages, model, lambda: answer, context=context)
+        made = stream_llm_async(messages, model, lambda: answer, context=context)
+        return streams.AsyncItems(cast("AsyncGenerator[Any, None]", made), answer)
     return answer
 
 

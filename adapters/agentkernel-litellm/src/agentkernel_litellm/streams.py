@@ -4,20 +4,33 @@ litellm asks at once, so that errors are raised where the program asks, and give
 of the syscall is a generator of pieces: first the object, then all that the object reads from its source. Some providers
 are asked only when the object is read for the first time, by its ``make_call``: then the source is a piece, too.
 
-While the syscall lasts, the kernel keeps the generator; a program that drops a stream object gives it to the garbage
-collector, which closes the generator, and so ends the syscall. So the generator must not hold what leads to the object:
-what passes between it and its reader lies in a list, from which the other side takes it.
+While the syscall lasts, the kernel keeps the generator; when the program drops a stream object, nothing refers to what
+reads the generator any more, which closes it, and so ends the syscall. Two things see to that:
+
+* The generator holds nothing that leads to the object: what passes between it and its reader lies in a list, from which
+  the other side takes it.
+* What litellm keeps of the object for itself does not keep the reader: :func:`logged`, :func:`release_with`.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing, nullcontext, suppress
 from typing import Any, cast
 
-__all__ = ["opened", "opened_async", "pieces", "pieces_async"]
+__all__ = [
+    "AsyncItems",
+    "Items",
+    "logged",
+    "opened",
+    "opened_async",
+    "pieces",
+    "pieces_async",
+    "release_with",
+]
 
 _SOURCES = ("completion_stream", "stream_iterator")
 """Where litellm's stream objects, of chat completions and of responses, keep what they read from."""
@@ -50,18 +63,13 @@ def opened(stream: Iterator[Any]) -> Any:
     name, source = _source_of(answer, "__next__")
     ask = _make_call_of(answer)
     if ask is not None:
-
-        def make_call(*args: Any, **kwargs: Any) -> Any:
-            box.append(functools.partial(ask, *args, **kwargs))
-            return _Items(made, next(made).pop())
-
-        answer.make_call = make_call
+        answer.make_call = Items(made, source, box, ask).make_call
     elif source is None:  # a whole answer
         next(made, None)
     elif name is None:
-        return _Items(made, source)
+        return Items(made, source)
     else:
-        setattr(answer, name, _Items(made, source))
+        setattr(answer, name, Items(made, source))
     return answer
 
 
@@ -93,19 +101,42 @@ async def opened_async(stream: AsyncIterator[Any]) -> Any:
     name, source = _source_of(answer, "__anext__")
     ask = _make_call_of(answer)
     if ask is not None:
-
-        async def make_call(*args: Any, **kwargs: Any) -> Any:
-            box.append(functools.partial(ask, *args, **kwargs))
-            return _AsyncItems(made, (await anext(made)).pop())
-
-        answer.make_call = make_call
+        answer.make_call = AsyncItems(made, source, box, ask).make_call
     elif source is None:
         await anext(made, None)
     elif name is None:
-        return _AsyncItems(made, source)
+        return AsyncItems(made, source)
     else:
-        setattr(answer, name, _AsyncItems(made, source))
+        setattr(answer, name, AsyncItems(made, source))
     return answer
+
+
+def logged(answer: Any) -> Any:
+    """What the log of a call keeps of its answer: of a stream object, a copy that does not read from the syscall.
+
+    The object refers to the log, too; so it would live until the garbage collector comes, and its syscall as long.
+    """
+    items = _items_of(answer)
+    if items is None:
+        return answer
+    if items is answer:
+        return items.source
+    kept = object.__new__(
+        type(answer)
+    )  # copy.copy() asks for methods that some give for missing ones
+    vars(kept).update(vars(answer))
+    if kept.completion_stream is items:
+        kept.completion_stream = items.source
+    else:
+        kept.make_call = items.ask
+    return kept
+
+
+def release_with(reader: Any, answer: Any) -> None:
+    """End the syscall that ``answer`` reads from, as soon as nothing refers to ``reader`` any more."""
+    items = _items_of(answer)
+    if items is not None:
+        weakref.finalize(reader, items.release).atexit = False
 
 
 def _source_of(answer: Any, reads: str) -> tuple[str | None, Any]:
@@ -127,49 +158,96 @@ def _make_call_of(answer: Any) -> Callable[..., Any] | None:
     return make_call
 
 
-class _Items:
-    """In the place of a source: its items come from the syscall, all else from itself."""
+def _items_of(answer: Any) -> Items | AsyncItems | None:
+    places = (
+        getattr(answer, "completion_stream", None),
+        getattr(getattr(answer, "make_call", None), "__self__", None),
+    )
+    return next((found for found in places if isinstance(found, (Items, AsyncItems))), None)
 
-    __slots__ = ("_made", "_source")
 
-    def __init__(self, made: Generator[Any, None, None], source: Any) -> None:
-        self._made, self._source = made, source
+class Items:
+    """In the place of a source: its items come from the syscall, all else from itself.
+
+    Args:
+        made: the items.
+        source: None where ``ask`` will give it.
+        box: carries the calls of :meth:`make_call` to ``made``.
+        ask: asks for the source.
+    """
+
+    __slots__ = ("_box", "_made", "ask", "source")
+
+    def __init__(
+        self,
+        made: Generator[Any, None, None],
+        source: Any,
+        box: list[Any] | None = None,
+        ask: Callable[..., Any] | None = None,
+    ) -> None:
+        self._made, self.source, self._box, self.ask = made, source, box, ask
+
+    def make_call(self, *args: Any, **kwargs: Any) -> Items:
+        assert self._box is not None and self.ask is not None
+        self._box.append(functools.partial(self.ask, *args, **kwargs))
+        self.source = next(self._made).pop()
+        return self
+
+    def release(self) -> None:
+        self._made.close()
 
     def close(self) -> None:
         self._made.close()
-        if hasattr(self._source, "close"):
-            self._source.close()
+        if hasattr(self.source, "close"):
+            self.source.close()
 
-    def __iter__(self) -> _Items:
+    def __iter__(self) -> Items:
         return self
 
     def __next__(self) -> Any:
         return next(self._made)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
+        return getattr(self.source, name)
 
 
-class _AsyncItems:
-    """:class:`_Items` of an async source."""
+class AsyncItems:
+    """:class:`Items` of an async source."""
 
-    __slots__ = ("_made", "_source")
+    __slots__ = ("_box", "_made", "ask", "source")
 
-    def __init__(self, made: AsyncGenerator[Any, None], source: Any) -> None:
-        self._made, self._source = made, source
+    def __init__(
+        self,
+        made: AsyncGenerator[Any, None],
+        source: Any,
+        box: list[Any] | None = None,
+        ask: Callable[..., Any] | None = None,
+    ) -> None:
+        self._made, self.source, self._box, self.ask = made, source, box, ask
+
+    async def make_call(self, *args: Any, **kwargs: Any) -> AsyncItems:
+        assert self._box is not None and self.ask is not None
+        self._box.append(functools.partial(self.ask, *args, **kwargs))
+        self.source = (await anext(self._made)).pop()
+        return self
+
+    def release(self) -> None:
+        """Without an event loop, which may have ended; nothing in the syscall's generators waits for one."""
+        with suppress(StopIteration, RuntimeError):
+            self._made.aclose().send(None)
 
     async def aclose(self) -> None:
         await self._made.aclose()
-        close = getattr(self._source, "aclose", None) or getattr(self._source, "close", None)
+        close = getattr(self.source, "aclose", None) or getattr(self.source, "close", None)
         closing = close() if close else None
         if inspect.isawaitable(closing):
             await closing
 
-    def __aiter__(self) -> _AsyncItems:
+    def __aiter__(self) -> AsyncItems:
         return self
 
     async def __anext__(self) -> Any:
         return await anext(self._made)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
+        return getattr(self.source, name)
