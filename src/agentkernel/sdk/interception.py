@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from agentkernel.api import CallContext, LLMCall, LLMResponse, ToolCall
+from agentkernel.api import CallContext, LLMCall, LLMResponse, ToolCall, Usage
 from agentkernel.kernel import Kernel
 from agentkernel.kernel.caller_body import CallerBody
 from agentkernel.kernel.identity import CURRENT, context_within
@@ -190,12 +190,13 @@ def run_llm(
 ) -> T:
     """Run the framework's own client call, in this thread, as an LLM syscall on the passthrough core.
 
-    Retries and time limits stay those of the framework's client. Calls made inside are not intercepted again.
+    Retries and time limits stay those of the framework's client. Calls made inside are not intercepted again. Tokens are
+    counted where the answer has a ``usage`` as OpenAI's have.
     """
 
     def body() -> LLMResponse:
         with suppress():
-            return LLMResponse(model=model or "", raw=function())
+            return _response(model, function())
 
     response: LLMResponse = _submit_llm(messages, model, body, context).result()
     raw: T = response.raw
@@ -209,7 +210,7 @@ async def run_llm_async(
 
     async def body() -> LLMResponse:
         with suppress():
-            return LLMResponse(model=model or "", raw=await function())
+            return _response(model, await function())
 
     response: LLMResponse = await _submit_llm(messages, model, body, context)
     raw: T = response.raw
@@ -236,6 +237,15 @@ async def stream_llm_async(
     async with aclosing(cast("AsyncGenerator[T, None]", ticket.aiterate())) as items:
         async for item in items:
             yield item
+
+
+def _response(model: str | None, raw: Any) -> LLMResponse:
+    usage = getattr(raw, "usage", None)
+    counts = getattr(usage, "prompt_tokens", 0), getattr(usage, "completion_tokens", 0)
+    read, written = (count if isinstance(count, int) else 0 for count in counts)
+    return LLMResponse(
+        model=model or "", raw=raw, usage=Usage(input_tokens=read, output_tokens=written)
+    )
 
 
 def _submit_llm(

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -338,3 +339,21 @@ def test_a_program_goes_on_only_in_its_own_kernel(kernel: Kernel) -> None:
         another.open_program("chat")  # it has the same id
         with program("chat", conversation=conversation):
             assert current_context().program == "chat-2"
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        (SimpleNamespace(prompt_tokens=7, completion_tokens=3), (7, 3)),
+        (SimpleNamespace(prompt_tokens=7, completion_tokens=None), (7, 0)),
+        (None, (0, 0)),
+    ],
+)
+def test_tokens_that_the_clients_answer_tells_are_counted(
+    kernel: Kernel, usage: Any, tokens: tuple[int, int]
+) -> None:
+    use_kernel(kernel)
+    answer = SimpleNamespace(usage=usage)
+    assert run_llm(MESSAGES, "m", lambda: answer, context=CODER) is answer
+    stats = kernel.stats()
+    assert (stats.input_tokens, stats.output_tokens) == tokens
