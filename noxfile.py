@@ -361,16 +361,17 @@ def ci(session: nox.Session, half: str) -> None:
     if half == "frameworks":
         for each in FRAMEWORKS:
             session.notify(f"adapter({each.id})")
-        for python in OTHERS:
-            session.notify(f"unit-{python}")
+        for each in FALLBACK:
+            session.notify(f"fallback({each.parent.name})")
+        for name in (*(f"unit-{python}" for python in OTHERS), "combo", "examples", "docs"):
+            session.notify(name)
         return
     if missing := sorted({*PYTHONS} - {*FOUND}):
         session.warn(f"not installed, so not tested: Python {', '.join(missing)}")
     for name in (
         *("lint", "types", "imports"),
         *(f"plugin({folder.name})" for folder in PLUGINS),
-        *(f"fallback({each.parent.name})" for each in FALLBACK),
-        *("combo", "bare", "examples", "docs", "build", "bench"),
+        *("bare", "build", "bench"),
     ):
         session.notify(name)
     session.notify("demo", posargs=["--quick"])
