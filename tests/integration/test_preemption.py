@@ -177,9 +177,7 @@ def test_cancelled_while_suspended_gives_everything_back(start: Start) -> None:
     core = FakePreemptibleCore(slots=1)
     kernel = start(core)
     first, second = kernel.submit(ask(100_000, "a")), kernel.submit(ask(100_000, "b"))
-    wait_until(kernel, lambda: "suspended" in (first.phase, second.phase))
-    suspended = first if first.phase == "suspended" else second
-    kernel._thread.run(_cancel(kernel, suspended))
+    suspended = kernel._thread.run(_cancel_suspended(kernel, [first, second]), 20.0)
     with pytest.raises(SyscallCancelled):
         suspended.result(20)
     assert core.discarded == 1
@@ -188,10 +186,14 @@ def test_cancelled_while_suspended_gives_everything_back(start: Start) -> None:
     assert kernel.submit(ask(3)).result(20).text == said(3)
 
 
-async def _cancel(kernel: Kernel, ticket: Any) -> None:
-    kernel._dispatcher.cancel(ticket)
+async def _cancel_suspended(kernel: Kernel, tickets: list[Any]) -> Any:
+    """Cancel the first of them that is suspended, before it can go on; tells which."""
+    while not (suspended := [ticket for ticket in tickets if ticket.phase == "suspended"]):  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0)
+    kernel._dispatcher.cancel(suspended[0])
     await asyncio.sleep(0)
     await asyncio.sleep(0)
+    return suspended[0]
 
 
 def test_time_limit_holds_while_suspended(start: Start) -> None:
