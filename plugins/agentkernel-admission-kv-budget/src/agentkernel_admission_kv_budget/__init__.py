@@ -64,8 +64,8 @@ class KvBudget(Admission):
     keeps although nobody will continue them.
 
     Before its answers have cost what its context would cost to compute again, a program that has come in is paused only
-    when the cache is full; so what is computed twice is no more than what got done. (Rent or buy, by break-even: Karlin et
-    al., "Competitive snoopy caching", 1988.)
+    when the cache is full: apart from that, what is computed twice costs no more than what got done. (Rent or buy, by
+    break-even: Karlin et al., "Competitive snoopy caching", 1988.)
 
     A program that would be alone on its core is let in, and so is one that runs within another (an ``@agent`` within an
     ``@agent``) as long as that one is resident.
